@@ -1,0 +1,36 @@
+/**
+ * Where examples come from: an indexable collection, decoded lazily, so that 10⁵ files need not fit in memory.
+ * A `SourceSpec` is plain data that a worker (or a Web Worker) turns into a `DataSource` of its own.
+ */
+import type { NDArray } from '../../protocol/tensors.ts';
+
+/** The part of a plan that decides what an example must look like (plan.data). */
+export interface DataContract {
+  readonly shape: readonly [number, number, number];
+  readonly resize: 'error' | 'cover' | 'contain';
+}
+
+export interface DataSource {
+  readonly length: number;
+  /** Names of the groups (subfolders, classes), if there are any. */
+  readonly groups?: readonly string[];
+  /** The group of example i, an index into `groups`. Never used by a pretext task. */
+  group?(index: number): number;
+  /**
+   * @returns `image`: float32 [indices.length, height, width, channels] in [0, 1], the file's full range
+   * @throws TacitError data/unreadable, data/wrong-shape, naming the file
+   */
+  read(indices: readonly number[] | Int32Array): Promise<Readonly<Record<'image', NDArray>>>;
+}
+
+export type BundledName = 'digits' | 'fashion-mnist';
+
+/** Serialisable description of a data source; `indices` restricts it to those examples, in that order. */
+export type SourceSpec = (
+  | { readonly kind: 'bundled'; readonly name: BundledName; readonly split: 'train' | 'test' }
+  | { readonly kind: 'idx'; readonly images: string; readonly labels?: string }
+  | { readonly kind: 'csv'; readonly path: string; readonly labelColumn?: string }
+  | { readonly kind: 'folder'; readonly path: string }
+  | { readonly kind: 'files'; readonly files: readonly File[] }
+  | { readonly kind: 'memory'; readonly image: NDArray; readonly groups?: readonly number[] }
+) & { readonly indices?: Int32Array };

@@ -1,0 +1,201 @@
+/**
+ * The messages of protocol v1: two unions discriminated on `type`, one for each direction (SPEC.md §5–§9).
+ * Requests carry an `id` that the reply repeats as `re`. Durations are ms; there are no clock times.
+ */
+import { z } from 'zod';
+import { isErrorCode } from './errors.ts';
+import { IDENTIFIER } from './ids.ts';
+import { LIMITS } from './transport.ts';
+
+export const PROTOCOL_VERSION = 1;
+
+const bytes = (length: number) =>
+  z.custom<Uint8Array>((v) => v instanceof Uint8Array && v.length === length, `must be ${length} bytes`);
+const upTo = (max: number) =>
+  z.custom<Uint8Array>((v) => v instanceof Uint8Array && v.length <= max, `must be at most ${max} bytes`);
+const u8 = z.int().min(0).max(255);
+const u32 = z
+  .int()
+  .min(0)
+  .max(2 ** 32 - 1);
+const size = z.int().min(0).max(LIMITS.blobBytes);
+const identifier = z.string().regex(IDENTIFIER);
+const text = z.string().max(500);
+const hash = bytes(32);
+const key = bytes(32);
+const nonce = bytes(32);
+const signature = bytes(64);
+
+const request = { id: u32 };
+const reply = { re: u32 };
+
+/** What a participant's software can do. */
+const capabilitiesSchema = z.strictObject({
+  suites: z.array(identifier).max(16),
+  engine: identifier,
+  platform: z.enum(['node', 'browser', 'other']),
+  memoryMb: u32.optional(),
+});
+export type Capabilities = z.infer<typeof capabilitiesSchema>;
+
+/** A signed invitation to one attempt at one round (SECURITY-relevant fields only; all else is in the plan). */
+const offerSchema = z.strictObject({
+  v: z.literal(PROTOCOL_VERSION),
+  task: identifier,
+  kind: z.enum(['train', 'evaluate', 'statistics']),
+  round: u32,
+  attempt: u32,
+  modelVersion: u32,
+  modelHash: hash,
+  planHash: hash,
+  nonce,
+});
+export type Offer = z.infer<typeof offerSchema>;
+
+/** A content-addressed piece of a broadcast: a safetensors file (or the plan), pulled in chunks by its hash. */
+const blobSchema = z.strictObject({ name: identifier, hash, bytes: size });
+export type BlobRef = z.infer<typeof blobSchema>;
+
+/** The start of one exchange of a round: what to pull before computing the report. Signed over (offerHash, index, blobs). */
+const exchangeSchema = z.strictObject({
+  offerHash: hash,
+  index: u8,
+  blobs: z.array(blobSchema).max(16),
+  signature,
+});
+export type ExchangeStart = z.infer<typeof exchangeSchema>;
+
+/** One link of the transcript (§9): head = SHA-256(prevHead ‖ canon(commit without signature)). */
+const commitRecordSchema = z.strictObject({
+  offerHash: hash,
+  round: u32,
+  attempt: u32,
+  participants: u32,
+  aggregateHash: hash,
+  modelHash: hash,
+  prevHead: hash,
+  signature,
+});
+export type CommitRecord = z.infer<typeof commitRecordSchema>;
+
+// ------------------------------------------------------------------ participant → coordinator
+
+const clientSchemas = [
+  z.strictObject({
+    type: z.literal('hello'),
+    ...request,
+    versions: z.array(u8).min(1).max(16),
+    nonce,
+    software: text,
+    capabilities: capabilitiesSchema,
+  }),
+  z.strictObject({
+    type: z.literal('identify'),
+    ...request,
+    identity: key,
+    signature,
+    /** An operator-signed certificate (identity.ts); empty when there is none. */
+    certificate: upTo(1024),
+  }),
+  z.strictObject({ type: z.literal('join'), ...request, task: identifier }),
+  z.strictObject({ type: z.literal('accept'), ...request, offerHash: hash }),
+  z.strictObject({ type: z.literal('decline'), ...request, offerHash: hash, code: identifierOfError(), text }),
+  z.strictObject({ type: z.literal('ask'), ...request, hash, offset: size }),
+  /** Opens or resumes an upload; the answer says from where to go on. */
+  z.strictObject({
+    type: z.literal('upload'),
+    ...request,
+    offerHash: hash,
+    exchange: u8,
+    suite: identifier,
+    hash,
+    bytes: size,
+  }),
+  z.strictObject({ type: z.literal('put'), ...request, hash, offset: size }),
+  z.strictObject({
+    type: z.literal('commit'),
+    ...request,
+    offerHash: hash,
+    exchange: u8,
+    hash,
+    bytes: size,
+    signature,
+  }),
+  z.strictObject({ type: z.literal('bye'), ...request }),
+] as const;
+
+// ------------------------------------------------------------------ coordinator → participant
+
+const serverSchemas = [
+  z.strictObject({
+    type: z.literal('welcome'),
+    ...reply,
+    version: u8,
+    serverKey: key,
+    nonce,
+    task: identifier,
+    /** Over ("welcome", participant's nonce, server's nonce, version, task). */
+    signature,
+  }),
+  z.strictObject({ type: z.literal('identified'), ...reply, admitted: z.literal(true) }),
+  z.strictObject({
+    type: z.literal('joined'),
+    ...reply,
+    planHash: hash,
+    planBytes: size,
+    /** Over ("plan", planHash). */
+    planSignature: signature,
+    /** X25519 key that reports are sealed to, with the server's signature over ("aggregator", task, key). */
+    aggregatorKey: key,
+    aggregatorSignature: signature,
+    round: u32,
+    /** Head of the transcript so far. */
+    head: hash,
+    /** Set when a round is under way that this participant was already accepted in (it came back). */
+    finished: z.boolean(),
+  }),
+  z.strictObject({ type: z.literal('offer'), offer: offerSchema, signature }),
+  /** Reply to `accept` with exchange 0, and sent unasked at the start of each later exchange. */
+  z.strictObject({ type: z.literal('exchange'), re: u32.optional(), exchange: exchangeSchema }),
+  z.strictObject({ type: z.literal('chunk'), ...reply, hash, offset: size, bytes: size }),
+  /** Reply to `upload` and `put`: every byte below `offset` is held. */
+  z.strictObject({ type: z.literal('got'), ...reply, offset: size }),
+  /** Reply to `commit`, `decline` and `bye`. */
+  z.strictObject({ type: z.literal('ok'), ...reply }),
+  z.strictObject({ type: z.literal('committed'), commit: commitRecordSchema }),
+  z.strictObject({
+    type: z.literal('failed'),
+    offerHash: hash,
+    round: u32,
+    attempt: u32,
+    code: identifierOfError(),
+    retryAfterMs: u32,
+  }),
+  /** The run has ended; the final model may be pulled by its hash. Signed over ("finished", planHash, modelHash). */
+  z.strictObject({ type: z.literal('finished'), model: blobSchema, rounds: u32, signature }),
+  /** Pace steering: nothing for you now. */
+  z.strictObject({ type: z.literal('wait'), code: identifierOfError(), retryAfterMs: u32 }),
+  z.strictObject({
+    type: z.literal('error'),
+    re: u32.optional(),
+    code: identifierOfError(),
+    text,
+    retryAfterMs: u32.optional(),
+    /** With `wire/unsupported-version`: the versions that the coordinator speaks. */
+    supportedVersions: z.array(u8).max(16).optional(),
+  }),
+] as const;
+
+function identifierOfError() {
+  return z.custom<string>((v) => typeof v === 'string' && isErrorCode(v), 'must be a code of SPEC.md §11');
+}
+
+export const clientMessage = z.discriminatedUnion('type', clientSchemas);
+export const serverMessage = z.discriminatedUnion('type', serverSchemas);
+export type ClientMessage = z.infer<typeof clientMessage>;
+export type ServerMessage = z.infer<typeof serverMessage>;
+export type ClientMessageOf<T extends ClientMessage['type']> = Extract<ClientMessage, { type: T }>;
+export type ServerMessageOf<T extends ServerMessage['type']> = Extract<ServerMessage, { type: T }>;
+
+/** Messages that carry a body, and no other does. */
+export const WITH_BODY: ReadonlySet<string> = new Set(['put', 'chunk']);

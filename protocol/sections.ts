@@ -1,0 +1,71 @@
+/**
+ * What a report holds: ordered, named sections, fixed by the plan, one list per exchange of a round.
+ * Both sides compute this list from the plan alone, so neither can name another bound, length or scale.
+ */
+import type { Plan } from './plan.ts';
+
+/** A run of words in a report's vector. */
+export interface Section {
+  readonly name: string;
+  /** Number of ring words. */
+  readonly length: number;
+  /** `sum`: added as it is; `weightedSum`: multiplied by the weight before encoding; `list`: kept apart (never under masking). */
+  readonly reduce: 'sum' | 'weightedSum' | 'list';
+  /** Largest absolute value of a coordinate before scaling. */
+  readonly bound: number;
+  readonly ringBits: 32;
+  /** Sections with the same group are clipped together to the plan's L2 norm; null: each coordinate is clamped only. */
+  readonly clipGroup: string | null;
+  /** For metrics: the interval that is mapped to [0, 1] before encoding. */
+  readonly range?: readonly [low: number, high: number];
+}
+
+/** One upload of every participant, answered by a sum. */
+export interface Exchange {
+  readonly index: number;
+  readonly name: string;
+  readonly sections: readonly Section[];
+}
+
+/** What the sections depend on besides the plan; the encoder's manifest and the pretext task determine it. */
+export interface ReportShape {
+  /** Number of parameters that are aggregated, over all groups, in manifest order. */
+  readonly dimension: number;
+  /** Interval of the pretext loss: values outside are clamped before they are encoded. */
+  readonly lossRange: readonly [number, number];
+}
+
+const word = (name: string, reduce: Section['reduce'], range?: readonly [number, number]): Section => ({
+  name,
+  length: 1,
+  reduce,
+  bound: 1,
+  ringBits: 32,
+  clipGroup: null,
+  ...(range ? { range } : {}),
+});
+
+/**
+ * The exchanges of one round under `plan`.
+ * The last exchange always carries the section `delta`; every exchange carries `weight`, 1 for each participant if weights are uniform.
+ */
+export function exchangesOf(plan: Plan, shape: ReportShape): readonly Exchange[] {
+  const delta: Section = {
+    name: 'delta',
+    length: shape.dimension,
+    reduce: 'weightedSum',
+    bound: plan.privacy.clipNorm,
+    ringBits: 32,
+    clipGroup: 'update',
+  };
+  return [
+    {
+      index: 0,
+      name: 'train',
+      sections: [delta, word('weight', 'sum'), word('metrics/loss', 'weightedSum', shape.lossRange)],
+    },
+  ];
+}
+
+/** Total number of words of an exchange's vector. */
+export const wordsOf = (exchange: Exchange): number => exchange.sections.reduce((n, s) => n + s.length, 0);
