@@ -1,0 +1,94 @@
+/**
+ * The report of a main job: one HTML file that opens without a network (charts by Chart.js, whose source is put into the page).
+ */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { type Curve, type MainJobResult, pairedGain, ROW_LABELS, ROWS } from '../result.ts';
+import { chartsOf } from './charts.ts';
+import { STYLE } from './style.ts';
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (c) => ENTITIES[c]!);
+/** JSON that cannot end the script element it stands in. */
+const scriptJson = (value: unknown): string => JSON.stringify(value).replaceAll('<', '\\u003c');
+
+const percent = (x: number): string => (100 * x).toFixed(1);
+const megabytes = (n: number): string => `${(n / 1e6).toFixed(1)} MB`;
+
+function chartSource(): string {
+  const entry = createRequire(import.meta.url).resolve('chart.js');
+  return readFileSync(join(dirname(entry), 'chart.umd.min.js'), 'utf8').replace(/\/\/# sourceMappingURL=.*$/m, '');
+}
+
+const cell = (curve: Curve, i: number): string =>
+  `<td>${percent(curve.mean[i]!)} <small>± ${percent(curve.sd[i]!)}</small></td>`;
+
+function table(result: MainJobResult): string {
+  const head = result.labelsPerClass.map((k) => `<th>${k} per class</th>`).join('');
+  const body = ROWS.map((row) => {
+    const cells = result.labelsPerClass.map((_, i) => cell(result.rows[row], i)).join('');
+    return `<tr${row.startsWith('federated') ? ' class="ours"' : ''}><td>${escapeHtml(ROW_LABELS[row])}</td>${cells}</tr>`;
+  }).join('');
+  const gains = pairedGain(result.rows.federated, result.rows.scratch)
+    .map((g) => `<td>${g.mean >= 0 ? '+' : ''}${percent(g.mean)} <small>(se ${percent(g.standardError)})</small></td>`)
+    .join('');
+  return `<table><thead><tr><th>test accuracy, % ± sd over draws</th>${head}</tr></thead><tbody>${body}
+<tr><td>gain of federated over scratch, paired by draw</td>${gains}</tr></tbody></table>`;
+}
+
+function facts(result: MainJobResult): string {
+  const items: [string, string][] = [
+    ['participants', String(result.participants)],
+    ['rounds', String(result.rounds)],
+    ['data', `${result.dataset}, ${result.partition}`],
+    ['federated training', `${result.federatedSeconds.toFixed(1)} s`],
+    ['whole job', `${result.seconds.toFixed(1)} s`],
+    ['sent by participants', megabytes(result.bytesUp)],
+    ['sent to participants', megabytes(result.bytesDown)],
+    ['engine', result.engine],
+    ['k-NN, all labels', `${percent(result.knn)} %`],
+    ['RankMe', result.rankMe.toFixed(1)],
+  ];
+  return items.map(([k, v]) => `<div><dt>${escapeHtml(k)}</dt><dd>${escapeHtml(v)}</dd></div>`).join('');
+}
+
+/** @param planText the resolved plan, as it is stored in the run folder */
+export function renderReport(result: MainJobResult, planText: string): string {
+  const charts = chartsOf(result);
+  const sections = charts
+    .map(
+      ({ id, title, note }) =>
+        `<section><h2>${escapeHtml(title)}</h2><div class="chart"><canvas id="${id}" role="img" aria-label="${escapeHtml(title)}"></canvas></div><p class="note">${escapeHtml(note)}</p></section>`,
+    )
+    .join('\n');
+  const chosen = Object.entries(result.chosen)
+    .map(([k, v]) => `<li>${escapeHtml(k)}: ${escapeHtml(v)}</li>`)
+    .join('');
+  const quick = result.quick
+    ? '<p class="note"><strong>Quick run:</strong> fewer rounds and label draws than the full job; the figures are not comparable with it.</p>'
+    : '';
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Tacit: ${escapeHtml(result.dataset)}, ${result.rounds} rounds</title><style>${STYLE}</style></head>
+<body><main><h1>Tacit</h1><p class="motto">learned without labels, shared without showing</p>
+<dl class="facts">${facts(result)}</dl>
+<section><h2>What the labels were worth</h2>${table(result)}${quick}
+<p class="note">Accuracy on ${result.testImages} held-out images, touched once at the end. What was chosen, was chosen on a validation split of the training images:</p><ul class="note">${chosen}</ul></section>
+${sections}
+<section><h2>What the coordinator could see</h2><p>${escapeHtml(result.privacyStatement)}</p></section>
+<section><h2>To run it again</h2><p>Seed ${result.seed}. Final encoder (SHA-256 of its safetensors bytes): <code>${escapeHtml(result.modelHash)}</code></p>
+<details><summary>The resolved plan</summary><pre>${escapeHtml(planText)}</pre></details></section>
+</main><script>${chartSource()}</script><script>
+const dark = matchMedia('(prefers-color-scheme: dark)').matches;
+Chart.defaults.color = dark ? '#9aa5b8' : '#5b6577'; Chart.defaults.borderColor = dark ? '#2c3443' : '#dfe4ec';
+for (const { id, config } of ${scriptJson(charts.map(({ id, config }) => ({ id, config })))}) new Chart(document.getElementById(id), config);
+</script></body></html>
+`;
+}

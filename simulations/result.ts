@@ -1,0 +1,107 @@
+/** What the main job measured, as plain data: the last line of `--json`, result.json and the report are made from it. */
+
+import type { BundledName } from '../learning/data/source.ts';
+import type { EngineChoice } from '../learning/engine/engine.ts';
+
+/** The rows of the table, in the order in which they are shown. */
+export const ROWS = ['pixels', 'random', 'scratch', 'local', 'central', 'federated', 'federatedFinetuned'] as const;
+export type RowName = (typeof ROWS)[number];
+
+/** What each row is, in the words of the table. */
+export const ROW_LABELS: Readonly<Record<RowName, string>> = {
+  pixels: 'raw pixels + logistic regression',
+  random: 'random encoder + linear probe',
+  scratch: 'from scratch, same labels and augmentation',
+  local: 'local-only SSL (mean of participants)',
+  central: 'centralised SSL, same samples seen',
+  federated: 'federated SSL + linear probe',
+  federatedFinetuned: 'federated SSL + fine-tuning (LP-FT)',
+};
+
+/** Accuracies on the held-out test images, as fractions. */
+export interface Curve {
+  /** Per label count. */
+  readonly mean: readonly number[];
+  readonly sd: readonly number[];
+  /** draws[i][j]: label count i, draw j; draw j is the same labelled images in every row. */
+  readonly draws: readonly (readonly number[])[];
+}
+
+export type Partition = { readonly kind: 'iid' } | { readonly kind: 'dirichlet'; readonly alpha: number };
+
+export const partitionName = (p: Partition): string => (p.kind === 'iid' ? 'iid' : `dirichlet-${p.alpha}`);
+
+/** One committed round. */
+export interface RoundRecord {
+  readonly round: number;
+  readonly participants: number;
+  readonly loss: number;
+  /** L2 norm of the averaged delta. */
+  readonly driftNorm: number;
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+  readonly ms: number;
+}
+
+export interface MainJobOptions {
+  readonly dataset: BundledName;
+  readonly partition: Partition;
+  readonly participants: number;
+  readonly quick: boolean;
+  readonly engine: EngineChoice;
+  readonly workers?: number;
+  /** The run folder. */
+  readonly out: string;
+  readonly signal: AbortSignal;
+}
+
+export interface MainJobResult {
+  readonly dataset: BundledName;
+  readonly partition: string;
+  readonly quick: boolean;
+  readonly participants: number;
+  readonly rounds: number;
+  /** The whole job, and the federated part of it. */
+  readonly seconds: number;
+  readonly federatedSeconds: number;
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+  readonly engine: string;
+  readonly privacyMode: string;
+  /** How the server must be trusted, in one sentence. */
+  readonly privacyStatement: string;
+  readonly modelHash: string;
+  readonly fingerprint: string;
+  readonly seed: number;
+  readonly testImages: number;
+  readonly labelsPerClass: readonly number[];
+  readonly rows: Readonly<Record<RowName, Curve>>;
+  /** Accuracy with a weighted k-nearest-neighbour vote over all labelled training images, and the RankMe of test features. */
+  readonly knn: number;
+  readonly rankMe: number;
+  readonly history: readonly RoundRecord[];
+  /** Images per participant (rows) and class (columns). */
+  readonly partitionMatrix: readonly (readonly number[])[];
+  readonly classes: readonly string[];
+  /** What the validation split chose, by row. */
+  readonly chosen: Readonly<Record<string, string>>;
+}
+
+/** Mean, standard deviation over draws (n − 1) and the draws themselves. */
+export function curveOf(draws: readonly (readonly number[])[]): Curve {
+  const mean = draws.map((d) => d.reduce((a, b) => a + b, 0) / d.length);
+  const sd = draws.map((d, i) => {
+    if (d.length < 2) return 0;
+    return Math.sqrt(d.reduce((s, x) => s + (x - mean[i]!) ** 2, 0) / (d.length - 1));
+  });
+  return { mean, sd, draws };
+}
+
+/** Paired difference a − b over the same draws: its mean and the standard error of that mean, per label count. */
+export function pairedGain(a: Curve, b: Curve): { mean: number; standardError: number }[] {
+  return a.draws.map((draws, i) => {
+    const differences = draws.map((x, j) => x - b.draws[i]![j]!);
+    const { mean, sd } = curveOf([differences]);
+    return { mean: mean[0]!, standardError: sd[0]! / Math.sqrt(Math.max(1, differences.length)) };
+  });
+}
