@@ -1,0 +1,74 @@
+/**
+ * What a command gets to work with: a signal that says stop, and where its words go. Results go to stdout, as text or, with
+ * --json, as exactly one JSON line; progress goes to stderr, or nowhere with --quiet.
+ */
+import type { Command } from 'commander';
+import { createProgress, type Progress } from './progress.ts';
+
+/** The process around a command; tests put their own in its place. */
+export interface Shell {
+  readonly signal: AbortSignal;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+}
+
+export interface Context {
+  readonly signal: AbortSignal;
+  readonly json: boolean;
+  readonly progress: Progress;
+  /** A line for people on stdout; with --json it goes nowhere. */
+  print(text: string): void;
+  /** The result: with --json its one line, otherwise `text`. */
+  result(value: unknown, text?: string): void;
+  /** Raw bytes of a result that is a stream of lines (`tacit embed`); resolves when more may be written. */
+  write(text: string): Promise<void>;
+}
+
+interface OutputOptions {
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** The context of one command, given its --json and --quiet. */
+export function createContext(shell: Shell, options: OutputOptions): Context {
+  const { stdout, stderr, signal } = shell;
+  const json = options.json === true;
+  const progress = createProgress(stderr, { quiet: options.quiet === true });
+  const say = (text: string): void => {
+    progress.pause();
+    stdout.write(text.endsWith('\n') ? text : `${text}\n`);
+  };
+  return {
+    signal,
+    json,
+    progress,
+    print: (text) => {
+      if (!json) say(text);
+    },
+    result: (value, text) => {
+      progress.end();
+      if (json) say(JSON.stringify(value));
+      else if (text !== undefined) say(text);
+    },
+    write: (text) =>
+      new Promise((resolve, reject) => {
+        stdout.write(text, (error) => (error ? reject(error) : resolve()));
+      }),
+  };
+}
+
+/** Binds an action to the shell: commander's arguments become (context, command arguments…, options). */
+export function action<O extends OutputOptions, A extends readonly unknown[]>(
+  shell: Shell,
+  run: (context: Context, options: O, ...args: A) => Promise<void>,
+): (...given: unknown[]) => Promise<void> {
+  return async (...given) => {
+    const command = given.at(-1) as Command;
+    const context = createContext(shell, command.opts<O>());
+    try {
+      await run(context, command.opts<O>(), ...(given.slice(0, -2) as unknown as A));
+    } finally {
+      context.progress.end();
+    }
+  };
+}

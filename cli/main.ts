@@ -1,0 +1,47 @@
+/**
+ * One run of the command: parse, act, answer, leave. Every way out of the process, whether end, error, signal or a closed
+ * pipe, goes through `leave`, which stops the training pools first: a worker that is ended inside a step would abort the process.
+ */
+import { CommanderError } from 'commander';
+import { asTacitError, EXIT, type TacitError } from '../protocol/errors.ts';
+import type { Shell } from './context.ts';
+import { fromCommander, renderError } from './errors.ts';
+import { leave } from './leave.ts';
+import { buildProgram } from './program.ts';
+import { watchSignals } from './signals.ts';
+
+/** How long a command may take to end by itself after a signal; the pools get the rest of the two seconds. */
+const GRACE_MS = 1000;
+
+/** Prints an error on stderr and, when results were to be JSON, as the one line of stdout. @returns the exit status */
+function fail(error: TacitError, json: boolean): number {
+  process.stderr.write(renderError(error, { stack: process.env.TACIT_DEBUG === '1' }));
+  if (json) {
+    const { code, message, where, hint } = error;
+    process.stdout.write(`${JSON.stringify({ error: { code, message, where, hint } })}\n`);
+  }
+  return error.exitStatus;
+}
+
+/** Runs `tacit` with these arguments and ends the process with a documented status. */
+export async function main(argv: readonly string[]): Promise<never> {
+  const json = argv.includes('--json');
+  const interrupted = watchSignals(GRACE_MS);
+  const shell: Shell = { signal: interrupted.signal, stdout: process.stdout, stderr: process.stderr };
+  const failed = (thrown: unknown): number => {
+    if (interrupted.status() !== undefined) return EXIT.interrupted;
+    if (thrown instanceof CommanderError && thrown.exitCode === 0) return EXIT.ok;
+    return fail(thrown instanceof CommanderError ? fromCommander(thrown, argv) : asTacitError(thrown), json);
+  };
+  process.on('uncaughtException', (thrown) => void leave(failed(thrown)));
+  process.on('unhandledRejection', (thrown) => void leave(failed(thrown)));
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // Whoever read our output has seen enough (`tacit embed … | head`).
+    if (error.code === 'EPIPE') void leave(EXIT.ok);
+  });
+  const command = buildProgram(shell)
+    .parseAsync([...argv], { from: 'user' })
+    .then(() => EXIT.ok as number, failed);
+  const status = await Promise.race([command, interrupted.expired]);
+  return leave(interrupted.status() ?? status);
+}

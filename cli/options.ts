@@ -1,0 +1,89 @@
+/** Flags that several commands share, so that each means the same everywhere. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { BundledName } from '../learning/data/source.ts';
+import type { EngineChoice } from '../learning/engine/engine.ts';
+import { type Override, parseOverride } from './overrides.ts';
+
+export const DATASETS: readonly BundledName[] = ['digits', 'fashion-mnist'];
+
+/** A parser of whole numbers between two bounds. */
+export const integer =
+  (min: number, max = Number.MAX_SAFE_INTEGER) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isInteger(value) || value < min || value > max) {
+      throw new InvalidArgumentError(
+        max === Number.MAX_SAFE_INTEGER
+          ? `It must be a whole number of at least ${min}.`
+          : `It must be a whole number from ${min} to ${max}.`,
+      );
+    }
+    return value;
+  };
+
+/** A parser of positive numbers. */
+export function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number above 0.');
+  return value;
+}
+
+function engine(text: string): EngineChoice {
+  if (text === 'auto' || text === 'compiled' || text === 'eager') return text;
+  if (/^eager:[a-z0-9-]+$/.test(text)) return text as EngineChoice;
+  throw new InvalidArgumentError('Known engines: auto, compiled, eager, eager:wasm, eager:cpu, eager:tensorflow.');
+}
+
+/** `iid`, `dirichlet:0.5`. */
+export type PartitionChoice = { readonly kind: 'iid' } | { readonly kind: 'dirichlet'; readonly alpha: number };
+
+function partition(text: string): PartitionChoice {
+  if (text === 'iid') return { kind: 'iid' };
+  const alpha = Number(/^dirichlet[:-](.+)$/.exec(text)?.[1]);
+  if (alpha > 0 && Number.isFinite(alpha)) return { kind: 'dirichlet', alpha };
+  throw new InvalidArgumentError('Write iid, or dirichlet:ALPHA with ALPHA above 0 (small is uneven).');
+}
+
+export const jsonOption = (): Option =>
+  new Option('--json', 'print the result as one JSON line on stdout, and nothing else there');
+export const quietOption = (): Option => new Option('--quiet', 'show no progress');
+export const seedOption = (): Option =>
+  new Option('--seed <n>', 'seed of everything random in learning (not of keys)').argParser(integer(0, 2 ** 32 - 1));
+export const outOption = (what = 'run folder'): Option => new Option('--out <dir>', `${what} to write`);
+export const datasetOption = (): Option => new Option('--dataset <name>', 'bundled data set').choices([...DATASETS]);
+export const engineOption = (): Option =>
+  new Option('--engine <name>', 'what runs the training steps: auto, compiled, eager or eager:BACKEND')
+    .argParser(engine)
+    .default('auto');
+export const workersOption = (): Option =>
+  new Option('--workers <n>', 'training workers (default: one for each core)').argParser(integer(1, 1024));
+export const partitionOption = (): Option =>
+  new Option('--partition <how>', 'how examples are shared out by class: iid or dirichlet:ALPHA').argParser(partition);
+export const planOption = (): Option =>
+  new Option('--plan <file>', 'plan as YAML or JSON, or the name of one that comes with Tacit');
+export const dataOption = (): Option =>
+  new Option(
+    '--data <source>',
+    'folder of images, IDX or CSV file, or a bundled data set: digits, fashion-mnist (digits:test for its test images)',
+  );
+
+export const setOption = (): Option =>
+  new Option(
+    '--set <key=value>',
+    'set a key of the plan, by path or short name (rounds=3, encoder=conv); may be repeated',
+  )
+    .argParser((text: string, before: readonly Override[] | undefined) => [...(before ?? []), parseOverride(text)])
+    .default([], 'none');
+
+/** Adds options in order. */
+export function withOptions(command: Command, ...options: readonly Option[]): Command {
+  for (const option of options) command.addOption(option);
+  return command;
+}
+
+/** `Example:` at the end of a command's help. */
+export const withExample = (command: Command, ...lines: readonly string[]): Command =>
+  command.addHelpText(
+    'after',
+    `\nExample${lines.length > 1 ? 's' : ''}:\n${lines.map((line) => `  $ ${line}`).join('\n')}`,
+  );

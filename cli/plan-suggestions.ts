@@ -1,0 +1,20 @@
+/** What to try when a plan has a key that does not exist: the nearest known one, at that place or elsewhere in the plan. */
+import { allPaths, keysAt, type NamedSchema } from './plan-keys.ts';
+import { nearest } from './suggest.ts';
+
+/** planError (protocol/plan.ts) writes one line for each wrong key. */
+const UNKNOWN_KEY = /^(\S+): there is no such key$/m;
+
+/** A hint for the first unknown key that an error message names; undefined when it names none. */
+export function suggestKey(message: string, plan: unknown, lookUp?: NamedSchema): string | undefined {
+  const path = UNKNOWN_KEY.exec(message)?.[1]?.split('.');
+  if (!path) return undefined;
+  const parent = path.slice(0, -1);
+  const key = path.at(-1)!;
+  const known = keysAt(plan, parent, lookUp);
+  const near = nearest(key, known);
+  const elsewhere = allPaths(plan, lookUp).find((candidate) => candidate.split('.').at(-1) === key);
+  const suggestion = near ? [...parent, near].join('.') : elsewhere;
+  if (suggestion) return `Did you mean "${suggestion}"?`;
+  return known.length > 0 ? `Known keys there: ${known.join(', ')}.` : undefined;
+}

@@ -1,0 +1,113 @@
+/**
+ * What is going on, on stderr. On a terminal the last line is live and rewritten in place; elsewhere (a file, a pipe, CI) every
+ * round is a line and anything else at most one line per second, so that a log stays short and still shows life.
+ */
+import { formatBytes, formatSeconds } from './units.ts';
+
+/** One committed or running round of a run. */
+export interface RoundProgress {
+  /** 1 … rounds. */
+  readonly round: number;
+  readonly rounds: number;
+  /** Participants in the round. */
+  readonly cohort: number;
+  /** Mean pretext loss over the cohort; absent before the round is committed. */
+  readonly loss?: number | undefined;
+  readonly secondsLeft?: number | undefined;
+  /** Since the start of the run, over all participants. */
+  readonly bytesUp?: number | undefined;
+  readonly bytesDown?: number | undefined;
+}
+
+export interface Progress {
+  /** A state that the next one replaces. */
+  live(text: string): void;
+  /** A line that stays. */
+  log(text: string): void;
+  /** A round; on a terminal live with a bar, elsewhere a line. */
+  round(round: RoundProgress): void;
+  /** Clears the live line, so that something else may be printed; the next `live` draws it again. */
+  pause(): void;
+  /** Ends the live view; what was last shown stays on a terminal. */
+  end(): void;
+}
+
+/** The part of a stream that a progress view needs. */
+export interface ProgressStream {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+const BAR = 20;
+
+function bar(fraction: number): string {
+  const full = Math.round(Math.min(1, Math.max(0, fraction)) * BAR);
+  return `${'━'.repeat(full)}${'╌'.repeat(BAR - full)}`;
+}
+
+/** `round 12/40 · 10 participants · loss −3.214 · ↑ 1.2 MB ↓ 4.8 MB · 1 min 05 s left`. */
+export function describeRound(r: RoundProgress): string {
+  const parts = [`round ${r.round}/${r.rounds}`, `${r.cohort} participant${r.cohort === 1 ? '' : 's'}`];
+  if (r.loss !== undefined) parts.push(`loss ${r.loss.toFixed(3).replace('-', '−')}`);
+  if (r.bytesUp !== undefined || r.bytesDown !== undefined) {
+    parts.push(`↑ ${formatBytes(r.bytesUp ?? 0)} ↓ ${formatBytes(r.bytesDown ?? 0)}`);
+  }
+  if (r.secondsLeft !== undefined) parts.push(`${formatSeconds(r.secondsLeft)} left`);
+  return parts.join(' · ');
+}
+
+const silent: Progress = { live() {}, log() {}, round() {}, pause() {}, end() {} };
+
+function terminal(stream: ProgressStream): Progress {
+  let shown = '';
+  const clear = (): void => {
+    if (shown) stream.write('\r\x1b[2K');
+  };
+  const live = (text: string): void => {
+    clear();
+    shown = [...text.replaceAll('\n', ' ')].slice(0, Math.max(20, (stream.columns ?? 80) - 1)).join('');
+    stream.write(shown);
+  };
+  const pause = (): void => {
+    clear();
+    shown = '';
+  };
+  return {
+    live,
+    log: (text) => {
+      pause();
+      stream.write(`${text}\n`);
+    },
+    round: (r) => live(`${bar(r.round / r.rounds)} ${describeRound(r)}`),
+    pause,
+    end: () => {
+      if (shown) stream.write('\n');
+      shown = '';
+    },
+  };
+}
+
+function plain(stream: ProgressStream, now: () => number): Progress {
+  let last = Number.NEGATIVE_INFINITY;
+  let previous = '';
+  const log = (text: string): void => {
+    previous = text;
+    stream.write(`${text}\n`);
+  };
+  const live = (text: string): void => {
+    if (text === previous || now() - last < 1000) return;
+    last = now();
+    log(text);
+  };
+  return { live, log, round: (r) => log(describeRound(r)), pause() {}, end() {} };
+}
+
+/** A progress view for this stream. */
+export function createProgress(
+  stream: ProgressStream,
+  { quiet = false, now = Date.now }: { quiet?: boolean; now?: () => number } = {},
+): Progress {
+  if (quiet) return silent;
+  return stream.isTTY ? terminal(stream) : plain(stream, now);
+}
