@@ -7,6 +7,9 @@ import { isErrorCode } from './errors.ts';
 import { IDENTIFIER } from './ids.ts';
 import { LIMITS } from './transport.ts';
 
+// zod would compile validators with `new Function`; pages forbid that.
+z.config({ jitless: true });
+
 export const PROTOCOL_VERSION = 1;
 
 const bytes = (length: number) =>
@@ -29,8 +32,8 @@ const signature = bytes(64);
 const request = { id: u32 };
 const reply = { re: u32 };
 
-/** What a participant's software can do. */
-const capabilitiesSchema = z.strictObject({
+/** What a participant's software can do. Like `hello` itself it may hold keys that this version does not know. */
+const capabilitiesSchema = z.object({
   suites: z.array(identifier).max(16),
   engine: identifier,
   platform: z.enum(['node', 'browser', 'other']),
@@ -56,7 +59,7 @@ export type Offer = z.infer<typeof offerSchema>;
 const blobSchema = z.strictObject({ name: identifier, hash, bytes: size });
 export type BlobRef = z.infer<typeof blobSchema>;
 
-/** The start of one exchange of a round: what to pull before computing the report. Signed over (offerHash, index, blobs). */
+/** The start of one exchange of a round: what to pull before computing the report. Signed as statement `exchange`. */
 const exchangeSchema = z.strictObject({
   offerHash: hash,
   index: u8,
@@ -65,7 +68,10 @@ const exchangeSchema = z.strictObject({
 });
 export type ExchangeStart = z.infer<typeof exchangeSchema>;
 
-/** One link of the transcript (§9): head = SHA-256(prevHead ‖ canon(commit without signature)). */
+/**
+ * One link of the transcript (§9), signed as statement `commit`: head = SHA-256(prevHead ‖ canon(commit)).
+ * Round and attempt are bound through offerHash; here they only help to find the offer.
+ */
 const commitRecordSchema = z.strictObject({
   offerHash: hash,
   round: u32,
@@ -81,7 +87,8 @@ export type CommitRecord = z.infer<typeof commitRecordSchema>;
 // ------------------------------------------------------------------ participant → coordinator
 
 const clientSchemas = [
-  z.strictObject({
+  /** The one message whose unknown keys are ignored, so that versions to come can be told `wire/unsupported-version`. */
+  z.object({
     type: z.literal('hello'),
     ...request,
     versions: z.array(u8).min(1).max(16),
@@ -93,6 +100,7 @@ const clientSchemas = [
     type: z.literal('identify'),
     ...request,
     identity: key,
+    /** Statement `auth`. */
     signature,
     /** An operator-signed certificate (identity.ts); empty when there is none. */
     certificate: upTo(1024),
@@ -119,6 +127,7 @@ const clientSchemas = [
     exchange: u8,
     hash,
     bytes: size,
+    /** Statement `upload`. */
     signature,
   }),
   z.strictObject({ type: z.literal('bye'), ...request }),
@@ -134,7 +143,7 @@ const serverSchemas = [
     serverKey: key,
     nonce,
     task: identifier,
-    /** Over ("welcome", participant's nonce, server's nonce, version, task). */
+    /** Statement `welcome`, which covers the nonces of both sides and the versions that were offered. */
     signature,
   }),
   z.strictObject({ type: z.literal('identified'), ...reply, admitted: z.literal(true) }),
@@ -143,20 +152,22 @@ const serverSchemas = [
     ...reply,
     planHash: hash,
     planBytes: size,
-    /** Over ("plan", planHash). */
+    /** Statement `plan`. */
     planSignature: signature,
-    /** X25519 key that reports are sealed to, with the server's signature over ("aggregator", task, key). */
+    /** X25519 key that reports of this connection are sealed to, with statement `aggregator`. */
     aggregatorKey: key,
     aggregatorSignature: signature,
+    /** Rounds committed so far. */
     round: u32,
     /** Head of the transcript so far. */
     head: hash,
-    /** Set when a round is under way that this participant was already accepted in (it came back). */
+    /** Whether the run has ended; `finished` then follows. A participant that is still in a round gets its `offer` again. */
     finished: z.boolean(),
   }),
   z.strictObject({ type: z.literal('offer'), offer: offerSchema, signature }),
   /** Reply to `accept` with exchange 0, and sent unasked at the start of each later exchange. */
   z.strictObject({ type: z.literal('exchange'), re: u32.optional(), exchange: exchangeSchema }),
+  /** Reply to `ask`: the body is min(256 KiB, bytes − offset) long, `bytes` being the size of the whole blob. */
   z.strictObject({ type: z.literal('chunk'), ...reply, hash, offset: size, bytes: size }),
   /** Reply to `upload` and `put`: every byte below `offset` is held. */
   z.strictObject({ type: z.literal('got'), ...reply, offset: size }),
@@ -171,7 +182,7 @@ const serverSchemas = [
     code: identifierOfError(),
     retryAfterMs: u32,
   }),
-  /** The run has ended; the final model may be pulled by its hash. Signed over ("finished", planHash, modelHash). */
+  /** The run has ended; the final model may be pulled by its hash. Statement `finished`. */
   z.strictObject({ type: z.literal('finished'), model: blobSchema, rounds: u32, signature }),
   /** Pace steering: nothing for you now. */
   z.strictObject({ type: z.literal('wait'), code: identifierOfError(), retryAfterMs: u32 }),
@@ -196,6 +207,21 @@ export type ClientMessage = z.infer<typeof clientMessage>;
 export type ServerMessage = z.infer<typeof serverMessage>;
 export type ClientMessageOf<T extends ClientMessage['type']> = Extract<ClientMessage, { type: T }>;
 export type ServerMessageOf<T extends ServerMessage['type']> = Extract<ServerMessage, { type: T }>;
+
+/** The type of the reply to each request; `error` may come in its place. */
+export const REPLY_TO = {
+  hello: 'welcome',
+  identify: 'identified',
+  join: 'joined',
+  accept: 'exchange',
+  decline: 'ok',
+  ask: 'chunk',
+  upload: 'got',
+  put: 'got',
+  commit: 'ok',
+  bye: 'ok',
+} as const satisfies Record<ClientMessage['type'], ServerMessage['type']>;
+export type ReplyTo<T extends ClientMessage['type']> = ServerMessageOf<(typeof REPLY_TO)[T]>;
 
 /** Messages that carry a body, and no other does. */
 export const WITH_BODY: ReadonlySet<string> = new Set(['put', 'chunk']);
