@@ -1,0 +1,79 @@
+/** Pure operations on the members of an attempt: who is where, who has been away too long, who could still report. */
+import type { ErrorCode } from '../protocol/errors.ts';
+import type { ParticipantId } from '../protocol/ids.ts';
+import type { Member, Members } from './round-state.ts';
+
+export type Standing = Member['standing'];
+
+/** A copy of `members` in which some entries are replaced. */
+export function withMembers(members: Members, entries: Iterable<readonly [ParticipantId, Member]>): Members {
+  const copy = new Map(members);
+  for (const [id, member] of entries) copy.set(id, member);
+  return copy;
+}
+
+export const withMember = (members: Members, id: ParticipantId, member: Member): Members =>
+  withMembers(members, [[id, member]]);
+
+export const countOf = (members: Members, ...standings: readonly Standing[]): number => {
+  let count = 0;
+  for (const member of members.values()) if (standings.includes(member.standing)) count++;
+  return count;
+};
+
+export const idsOf = (members: Members, ...standings: readonly Standing[]): readonly ParticipantId[] =>
+  [...members].filter(([, member]) => standings.includes(member.standing)).map(([id]) => id);
+
+/** Everyone who was asked and is not out: these are told how the attempt ends. */
+export const present = (members: Members): readonly ParticipantId[] =>
+  idsOf(members, 'offered', 'working', 'verifying', 'reported');
+
+/** Puts every member of the given standings out. */
+export const putOut = (members: Members, code: ErrorCode, ...standings: readonly Standing[]): Members =>
+  withMembers(
+    members,
+    idsOf(members, ...standings).map((id) => [id, { standing: 'out', code }] as const),
+  );
+
+/** Notes that a connection broke (`awaySince`) or that the participant is back (null); an offer that was not accepted lapses. */
+export function withPresence(members: Members, id: ParticipantId, awaySince: number | null): Members {
+  const member = members.get(id);
+  if (!member || member.standing === 'out') return members;
+  if (member.standing === 'offered') {
+    return awaySince === null ? members : withMember(members, id, { standing: 'out', code: 'net/closed' });
+  }
+  return withMember(members, id, { ...member, awaySince });
+}
+
+/** Puts out who works but has been away for the grace period. */
+export function withoutLost(members: Members, now: number, graceMs: number): Members {
+  const lost: (readonly [ParticipantId, Member])[] = [];
+  for (const [id, member] of members) {
+    if (member.standing === 'working' && member.awaySince !== null && now >= member.awaySince + graceMs) {
+      lost.push([id, { standing: 'out', code: 'net/closed' }]);
+    }
+  }
+  return lost.length === 0 ? members : withMembers(members, lost);
+}
+
+/** The next time at which `withoutLost` would change something, or Infinity. */
+export function nextLossAt(members: Members, graceMs: number): number {
+  let next = Number.POSITIVE_INFINITY;
+  for (const member of members.values()) {
+    if (member.standing === 'working' && member.awaySince !== null) next = Math.min(next, member.awaySince + graceMs);
+  }
+  return next;
+}
+
+/** The members of the next exchange: those whose report counted in the last one, each with a fresh start. */
+export function carriedOver(members: Members, now: number): Members {
+  const carried = new Map<ParticipantId, Member>();
+  for (const [id, member] of members) {
+    if (member.standing === 'reported') {
+      carried.set(id, { standing: 'working', awaySince: member.awaySince === null ? null : now });
+    } else {
+      carried.set(id, member.standing === 'out' ? member : { standing: 'out', code: 'round/late' });
+    }
+  }
+  return carried;
+}

@@ -1,0 +1,131 @@
+/**
+ * One attempt at one round as a pure function: `transition(state, event) → {state, effects}`.
+ * idle → recruiting → training → aggregating → (training of the next exchange →) committed | failed.
+ * Counts are checked before anything changes, every request is answered, and no participant can hold a phase beyond its time.
+ */
+import { answer, fail, reasonOf } from './round-answers.ts';
+import { carriedOver, countOf, idsOf, nextLossAt, withPresence } from './round-members.ts';
+import { quietAt, settle, settleTraining, whileOpen } from './round-open.ts';
+import type {
+  Aggregating,
+  Idle,
+  Recruiting,
+  RoundEvent,
+  RoundLimits,
+  RoundState,
+  Step,
+  Training,
+} from './round-state.ts';
+
+export const idle = (round: number, attempt: number, limits: RoundLimits): Idle => ({
+  phase: 'idle',
+  round,
+  attempt,
+  limits,
+});
+
+/** Advances an attempt by one event. Never throws: an event that does not fit is answered or ignored. */
+export function transition(state: RoundState, event: RoundEvent): Step {
+  switch (state.phase) {
+    case 'idle':
+      return whileIdle(state, event);
+    case 'recruiting':
+    case 'training':
+      return whileOpen(state, event);
+    case 'aggregating':
+      return whileAggregating(state, event);
+    case 'committed':
+    case 'failed':
+      return { state, effects: answer(state, event) };
+  }
+}
+
+/** When a `tick` is due, on the clock of the events; Infinity: only an event can change this state. */
+export function deadlineOf(state: RoundState): number {
+  switch (state.phase) {
+    case 'recruiting':
+      return Math.min(state.endsAt, quietAt(state), nextLossAt(state.members, state.limits.graceMs));
+    case 'training': {
+      const ends = countOf(state.members, 'working') > 0 ? state.endsAt : state.endsAt + state.limits.aggregateMs;
+      return Math.min(ends, nextLossAt(state.members, state.limits.graceMs));
+    }
+    case 'aggregating':
+      return state.step === 'summing' ? state.endsAt : Number.POSITIVE_INFINITY;
+    default:
+      return Number.POSITIVE_INFINITY;
+  }
+}
+
+// ------------------------------------------------------------------ idle
+
+function whileIdle(state: Idle, event: RoundEvent): Step {
+  if (event.type === 'candidates' && event.ranked.length >= Math.max(1, state.limits.startWith)) {
+    const { now, ranked } = event;
+    const opened: Recruiting = {
+      ...state,
+      phase: 'recruiting',
+      candidates: ranked,
+      members: new Map(),
+      changedAt: now,
+      endsAt: now + state.limits.recruitMs,
+    };
+    return settle(opened, now, []);
+  }
+  if (event.type === 'cancel' || event.type === 'broke') return fail(state, new Map(), reasonOf(event), []);
+  return { state, effects: answer(state, event) };
+}
+
+// ------------------------------------------------------------------ aggregating and after
+
+function whileAggregating(state: Aggregating, event: RoundEvent): Step {
+  const { now } = event;
+  switch (event.type) {
+    case 'away':
+    case 'back': {
+      const awaySince = event.type === 'away' ? now : null;
+      return { state: { ...state, members: withPresence(state.members, event.participant, awaySince) }, effects: [] };
+    }
+    case 'aggregated':
+      if (state.step !== 'summing' || event.exchange !== state.exchange) return { state, effects: [] };
+      return state.exchange + 1 < state.limits.exchanges ? nextExchange(state, now) : startStoring(state);
+    case 'stored': {
+      if (state.step !== 'storing') return { state, effects: [] };
+      const { round, attempt, limits, members, reports } = state;
+      return {
+        state: { phase: 'committed', round, attempt, limits, members, reports },
+        effects: [{ type: 'committed', reports }],
+      };
+    }
+    case 'cancel':
+      // A commit that has begun is finished: it cannot be taken back.
+      return state.step === 'storing' ? { state, effects: [] } : fail(state, state.members, 'round/cancelled', []);
+    case 'broke':
+      return fail(state, state.members, event.code, []);
+    case 'tick':
+      return now >= deadlineOf(state) ? fail(state, state.members, 'internal', []) : { state, effects: [] };
+    default:
+      return { state, effects: answer(state, event) };
+  }
+}
+
+function nextExchange(state: Aggregating, now: number): Step {
+  const exchange = state.exchange + 1;
+  const { round, attempt, limits } = state;
+  const members = carriedOver(state.members, now);
+  const next: Training = {
+    phase: 'training',
+    round,
+    attempt,
+    limits,
+    exchange,
+    members,
+    startedAt: now,
+    endsAt: now + limits.trainMs,
+  };
+  return settleTraining(next, now, [{ type: 'exchange', exchange, participants: idsOf(members, 'working') }]);
+}
+
+const startStoring = (state: Aggregating): Step => ({
+  state: { ...state, step: 'storing' },
+  effects: [{ type: 'commit', reports: state.reports }],
+});

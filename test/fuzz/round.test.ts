@@ -1,0 +1,243 @@
+/** Model-based fuzz of the round machine: whatever participants do, an attempt ends in time and counts each of them once. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { ErrorCode } from '../../protocol/errors.ts';
+import type { ParticipantId } from '../../protocol/ids.ts';
+import { deadlineOf, idle, transition } from '../../server/round.ts';
+import type { RoundEffect, RoundEvent, RoundLimits, RoundState } from '../../server/round-state.ts';
+
+const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
+const runs = Number(process.env.FUZZ_RUNS ?? 600);
+
+const name = (i: number): ParticipantId => `p${i}` as ParticipantId;
+const POPULATION = 12;
+
+const limitsArbitrary: fc.Arbitrary<RoundLimits> = fc
+  .record({
+    cohort: fc.integer({ min: 1, max: 8 }),
+    extra: fc.integer({ min: 0, max: 4 }),
+    minReports: fc.integer({ min: 1, max: 8 }),
+    startWith: fc.integer({ min: 0, max: 4 }),
+    waitForAll: fc.boolean(),
+    exchanges: fc.integer({ min: 1, max: 3 }),
+    recruitMs: fc.integer({ min: 1, max: 100 }),
+    trainMs: fc.integer({ min: 1, max: 200 }),
+    graceMs: fc.integer({ min: 1, max: 50 }),
+    aggregateMs: fc.integer({ min: 1, max: 50 }),
+  })
+  .map(({ extra, ...limits }) => ({
+    ...limits,
+    target: limits.cohort + extra,
+    minReports: Math.min(limits.minReports, limits.cohort),
+  }));
+
+const who = fc.integer({ min: 0, max: POPULATION - 1 }).map(name);
+const exchange = fc.integer({ min: 0, max: 3 });
+const code: fc.Arbitrary<ErrorCode> = fc.constantFrom(
+  'report/malformed',
+  'auth/bad-signature',
+  'data/too-few-examples',
+);
+
+/** Anything a participant, the network or a confused runner could do, at a time after the last event. */
+type Untimed = RoundEvent extends infer E ? (E extends RoundEvent ? Omit<E, 'now'> : never) : never;
+const eventArbitrary: fc.Arbitrary<Untimed> = fc.oneof(
+  fc.record({ type: fc.constant('candidates' as const), ranked: fc.uniqueArray(who) }),
+  fc.record({ type: fc.constant('accept' as const), participant: who }),
+  fc.record({ type: fc.constant('decline' as const), participant: who, code }),
+  fc.record({ type: fc.constantFrom('away' as const, 'back' as const), participant: who }),
+  fc.record({ type: fc.constant('report' as const), participant: who, exchange }),
+  fc.record({ type: fc.constant('verified' as const), participant: who, exchange }),
+  fc.record({ type: fc.constant('rejected' as const), participant: who, exchange, code }),
+  fc.record({ type: fc.constant('aggregated' as const), exchange }),
+  fc.constantFrom({ type: 'stored' as const }, { type: 'tick' as const }),
+);
+/** `cooperate` runs the honest next step of some participant, so that deep states are reached. */
+const moveArbitrary = fc.record({
+  wait: fc.oneof({ weight: 20, arbitrary: fc.constant(0) }, fc.integer({ min: 0, max: 60 })),
+  move: fc.oneof(
+    { weight: 15, arbitrary: fc.constant('cooperate' as const) },
+    { weight: 4, arbitrary: fc.constant('own part' as const) },
+    { weight: 5, arbitrary: eventArbitrary },
+  ),
+});
+
+/** What an honest participant, or the coordinator itself, would do next in `state`. */
+function honestEvent(state: RoundState, pick: number): Untimed | undefined {
+  if (state.phase === 'idle')
+    return { type: 'candidates', ranked: Array.from({ length: POPULATION }, (_, i) => name(i)) };
+  if (state.phase === 'committed' || state.phase === 'failed' || state.phase === 'aggregating') return undefined;
+  const useful = [...state.members].filter(([, m]) => m.standing !== 'reported' && m.standing !== 'out');
+  const [participant, member] = useful[pick % Math.max(1, useful.length)] ?? [];
+  if (!participant || !member) return undefined;
+  const current = state.phase === 'training' ? state.exchange : 0;
+  if (member.standing === 'offered') return { type: 'accept', participant };
+  return member.standing === 'working'
+    ? { type: 'report', participant, exchange: current }
+    : { type: 'verified', participant, exchange: current };
+}
+
+const hasEnded = (state: RoundState): boolean => state.phase === 'committed' || state.phase === 'failed';
+
+const ownPart = (state: RoundState): Untimed => {
+  if (state.phase !== 'aggregating') return { type: 'tick' };
+  return state.step === 'summing' ? { type: 'aggregated', exchange: state.exchange } : { type: 'stored' };
+};
+
+/** Follows the effects of a whole attempt and checks them against what came before. */
+class Watcher {
+  readonly asked = new Set<ParticipantId>();
+  readonly admitted = new Set<ParticipantId>();
+  readonly added: Set<ParticipantId>[] = [];
+  ended: 'committed' | 'failed' | undefined;
+  commits = 0;
+  openedAt: number | undefined;
+  endedAt: number | undefined;
+  /** Time that the store took: the one thing that has no deadline. */
+  storingMs = 0;
+  private last = 0;
+  readonly limits: RoundLimits;
+
+  constructor(limits: RoundLimits) {
+    this.limits = limits;
+  }
+
+  see(before: RoundState, event: RoundEvent, effects: readonly RoundEffect[], after: RoundState): void {
+    if (before.phase === 'idle' && after.phase !== 'idle') this.openedAt = event.now;
+    if (before.phase === 'aggregating' && before.step === 'storing') this.storingMs += event.now - this.last;
+    if (!hasEnded(before) && hasEnded(after)) this.endedAt = event.now;
+    this.last = event.now;
+    const over = before.phase === 'committed' || before.phase === 'failed';
+    for (const effect of effects) {
+      if (over) expect(effect.type, 'after the end, requests are refused and nothing else happens').toBe('refuse');
+      this.check(effect, before);
+    }
+    if (event.type === 'accept' || event.type === 'report') {
+      const answers = effects.filter((e) => e.type === 'admit' || e.type === 'verify' || e.type === 'refuse');
+      expect(answers, `${event.type} is answered exactly once`).toHaveLength(1);
+      expect((answers[0] as { participant: ParticipantId }).participant).toBe(event.participant);
+    }
+    if (event.type === 'verified') {
+      const answers = effects.filter((e) => e.type === 'add' || e.type === 'refuse');
+      expect(answers, 'a verified report is either added or refused').toHaveLength(1);
+    }
+  }
+
+  private check(effect: RoundEffect, before: RoundState): void {
+    switch (effect.type) {
+      case 'offer':
+        for (const id of effect.participants) {
+          expect(this.asked.has(id), 'nobody is asked twice in an attempt').toBe(false);
+          this.asked.add(id);
+        }
+        break;
+      case 'admit':
+        expect(this.asked.has(effect.participant)).toBe(true);
+        this.admitted.add(effect.participant);
+        expect(this.admitted.size).toBeLessThanOrEqual(POPULATION);
+        break;
+      case 'add': {
+        const added = this.added[effect.exchange] ?? new Set();
+        this.added[effect.exchange] = added;
+        expect(added.has(effect.participant), 'nobody is counted twice').toBe(false);
+        if (effect.exchange > 0) expect(this.added[effect.exchange - 1]?.has(effect.participant)).toBe(true);
+        added.add(effect.participant);
+        expect(added.size).toBeLessThanOrEqual(this.limits.target);
+        break;
+      }
+      case 'aggregate':
+        expect([...effect.reports].sort()).toEqual([...(this.added[effect.exchange] ?? [])].sort());
+        expect(effect.reports.length).toBeGreaterThanOrEqual(this.limits.minReports);
+        break;
+      case 'refuse':
+        expect(effect.retryAfterMs).toBeGreaterThan(0);
+        break;
+      case 'commit':
+        expect(++this.commits).toBe(1);
+        expect(before.phase).toBe('aggregating');
+        break;
+      case 'committed':
+      case 'failed':
+        expect(this.ended, 'an attempt ends once').toBeUndefined();
+        this.ended = effect.type;
+        if (effect.type === 'committed') {
+          expect(effect.reports.length).toBeGreaterThanOrEqual(this.limits.minReports);
+          expect(effect.reports.length).toBeLessThanOrEqual(this.limits.target);
+        }
+        break;
+    }
+  }
+}
+
+describe('the round machine', () => {
+  test(`holds its promises against any sequence of events (seed ${seed})`, () => {
+    const endings = { committed: 0, failed: 0 };
+    fc.assert(
+      fc.property(
+        limitsArbitrary,
+        fc.array(moveArbitrary, { minLength: 1, maxLength: 150, size: 'max' }),
+        (limits, moves) => {
+          let state = idle(3, 1, limits) as RoundState;
+          let now = 0;
+          const watcher = new Watcher(limits);
+          const apply = (event: RoundEvent): void => {
+            const step = transition(state, event);
+            watcher.see(state, event, step.effects, step.state);
+            state = step.state;
+          };
+          const advanceTo = (time: number): void => {
+            for (let due = deadlineOf(state); due <= time; due = deadlineOf(state)) {
+              now = Math.max(now, due);
+              const before = state;
+              apply({ type: 'tick', now });
+              expect(state, 'a tick at the deadline changes something').not.toEqual(before);
+            }
+            now = time;
+          };
+          moves.forEach(({ wait, move }, i) => {
+            advanceTo(now + wait);
+            const event = move === 'cooperate' ? honestEvent(state, i) : move === 'own part' ? ownPart(state) : move;
+            if (event) apply({ ...event, now } as RoundEvent);
+          });
+          // From here on every participant is silent and the coordinator does its own part: the attempt must end.
+          for (let i = 0; i < 100 && !hasEnded(state); i++) {
+            if (state.phase === 'idle')
+              apply({ type: 'candidates', ranked: Array.from({ length: POPULATION }, (_, j) => name(j)), now });
+            else if (state.phase === 'aggregating') apply({ ...ownPart(state), now } as RoundEvent);
+            else advanceTo(deadlineOf(state));
+          }
+          expect(['committed', 'failed']).toContain(state.phase);
+          expect(watcher.ended).toBe(state.phase);
+          endings[watcher.ended!]++;
+          const { recruitMs, trainMs, aggregateMs, exchanges } = limits;
+          const bound = recruitMs + exchanges * (trainMs + 2 * aggregateMs) + watcher.storingMs;
+          expect(watcher.endedAt! - watcher.openedAt!).toBeLessThanOrEqual(bound);
+        },
+      ),
+      { seed, numRuns: runs },
+    );
+    // The generator must reach both ends, or the property says little.
+    expect(endings.committed).toBeGreaterThan(runs / 20);
+    expect(endings.failed).toBeGreaterThan(runs / 20);
+  });
+
+  test('is a pure function: the state handed in is never changed', () => {
+    fc.assert(
+      fc.property(limitsArbitrary, fc.array(moveArbitrary, { maxLength: 60, size: 'max' }), (limits, moves) => {
+        let state: RoundState = idle(0, 0, limits);
+        let now = 0;
+        moves.forEach(({ wait, move }, i) => {
+          now += wait;
+          const event = move === 'cooperate' ? honestEvent(state, i) : move === 'own part' ? ownPart(state) : move;
+          if (!event) return;
+          const copy = structuredClone(state);
+          const first = transition(state, { ...event, now } as RoundEvent);
+          expect(state).toEqual(copy);
+          expect(transition(copy, { ...event, now } as RoundEvent)).toEqual(first);
+          state = first.state;
+        });
+      }),
+      { seed, numRuns: Math.ceil(runs / 10) },
+    );
+  });
+});
