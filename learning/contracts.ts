@@ -58,7 +58,7 @@ export type GroupedTensors = Readonly<Record<string, Tensors>>;
 export interface LossInputs {
   /** All groups; gradients are taken with respect to the trainable ones. */
   readonly params: GroupedTensors;
-  /** Fixed within a round: `global/<group>/…`, statistics of a strategy. */
+  /** Fixed within a round, as `frozen` of the task declares: `global/<group>/…`, statistics of a strategy. */
   readonly frozen: Tensors;
   /** The batch before augmentation: [batch, h, w, c], normalised. */
   readonly images: Tensor;
@@ -88,7 +88,9 @@ export interface PretextTask<Spec = unknown> {
     draw(rng: Rng, context: PretextContext<Spec>): NamedArrays;
   };
   /** Names of further scalars, and their values at a fraction (0…1) of the whole run. */
-  scalars?: (context: PretextContext<Spec>, progress: number) => Readonly<Record<string, number>>;
+  scalars?(context: PretextContext<Spec>, progress: number): Readonly<Record<string, number>>;
+  /** Names and shapes of tensors that are fixed within a round. */
+  frozen?(context: PretextContext<Spec>): NamedSpecs;
   /** @returns the scalar loss */
   loss(nn: Ops, inputs: LossInputs, context: PretextContext<Spec>): Tensor;
   /** New values of groups that no gradient moves (EMA target, queue, centre), computed after the optimiser's update. */

@@ -1,0 +1,61 @@
+/**
+ * Dense layers with an optional layer normalisation and a relu between them; the last layer is linear.
+ * Shared by the encoder `mlp` and by projection heads. A normalised layer needs no bias: the normalisation has an offset.
+ */
+import type { Tensor } from '@tensorflow/tfjs';
+import type { Rng } from '../../protocol/random.ts';
+import type { NamedArrays, TensorSpec } from '../../protocol/tensors.ts';
+import type { Manifest } from '../contracts.ts';
+import type { Tensors } from '../engine/engine.ts';
+import type { Ops } from '../ops/ops.ts';
+import { constant, scaledNormal } from './initialisation.ts';
+
+export interface DenseStack {
+  /** Width of the input, of each hidden layer, and of the output. */
+  readonly widths: readonly number[];
+  /** Between a hidden layer's product and its relu. */
+  readonly normalisation: 'layer' | 'none';
+}
+
+const vector = (length: number): TensorSpec => ({ shape: [length], dtype: 'float32' });
+const lastOf = ({ widths }: DenseStack): number => widths.length - 2;
+
+export function denseManifest(stack: DenseStack): Manifest {
+  const manifest: Record<string, TensorSpec> = {};
+  const last = lastOf(stack);
+  for (let i = 0; i <= last; i++) {
+    const [input, output] = [stack.widths[i]!, stack.widths[i + 1]!];
+    manifest[`dense${i}/kernel`] = { shape: [input, output], dtype: 'float32' };
+    if (i < last && stack.normalisation === 'layer') {
+      manifest[`norm${i}/scale`] = vector(output);
+      manifest[`norm${i}/offset`] = vector(output);
+    } else manifest[`dense${i}/bias`] = vector(output);
+  }
+  return manifest;
+}
+
+export function denseInit(rng: Rng, stack: DenseStack): NamedArrays {
+  const last = lastOf(stack);
+  return Object.fromEntries(
+    Object.entries(denseManifest(stack)).map(([name, { shape }]) => {
+      if (name.endsWith('/kernel')) {
+        const gain = name === `dense${last}/kernel` ? 1 : 2;
+        return [name, scaledNormal(rng, shape, shape[0]!, gain)];
+      }
+      return [name, constant(shape, name.endsWith('/scale') ? 1 : 0)];
+    }),
+  );
+}
+
+/** x: [n, widths[0]] → [n, last width] */
+export function denseApply(nn: Ops, params: Tensors, x: Tensor, stack: DenseStack): Tensor {
+  const last = lastOf(stack);
+  let hidden = x;
+  for (let i = 0; i < last; i++) {
+    hidden = nn.dense(hidden, params[`dense${i}/kernel`]!, params[`dense${i}/bias`]);
+    const scale = params[`norm${i}/scale`];
+    if (scale) hidden = nn.layerNorm(hidden, scale, params[`norm${i}/offset`]!);
+    hidden = nn.relu(hidden);
+  }
+  return nn.dense(hidden, params[`dense${last}/kernel`]!, params[`dense${last}/bias`]);
+}

@@ -1,0 +1,52 @@
+/** The encoders, pretext tasks and augmentations that a plan may name. A new one is a file and a line here. */
+import { TacitError } from '../protocol/errors.ts';
+import { type Plan, planError } from '../protocol/plan.ts';
+import { image } from './augmentation/image.ts';
+import type { Augmentation, Encoder, PretextContext, PretextTask } from './contracts.ts';
+import { conv } from './encoders/conv.ts';
+import { mlp } from './encoders/mlp.ts';
+import { simclr } from './pretext/simclr.ts';
+import { spectral } from './pretext/spectral.ts';
+
+const byName = <T extends { readonly name: string }>(...things: readonly T[]): ReadonlyMap<string, T> =>
+  new Map(things.map((thing) => [thing.name, thing]));
+
+export const encoders: ReadonlyMap<string, Encoder> = byName<Encoder>(mlp, conv);
+export const pretexts: ReadonlyMap<string, PretextTask> = byName<PretextTask>(spectral, simclr);
+export const augmentations: ReadonlyMap<string, Augmentation> = byName<Augmentation>(image);
+
+type Named = Plan['encoder'];
+type Key = 'encoder' | 'pretext' | 'augmentation';
+
+function find<T>(table: ReadonlyMap<string, T>, key: Key, name: string): T {
+  const found = table.get(name);
+  if (found !== undefined) return found;
+  const known = [...table.keys()].join(', ');
+  throw new TacitError('plan/unknown-name', `${key}.name: there is no ${key} "${name}"; known: ${known}`, {
+    where: `${key}.name`,
+    hint: `Choose one of: ${known}.`,
+  });
+}
+
+/** @throws TacitError plan/unknown-name, listing the known ones */
+export const encoderOf = (plan: Plan): Encoder => find(encoders, 'encoder', plan.encoder.name);
+/** @throws TacitError plan/unknown-name, listing the known ones */
+export const pretextOf = (plan: Plan): PretextTask => find(pretexts, 'pretext', plan.pretext.name);
+/** @throws TacitError plan/unknown-name, listing the known ones */
+export const augmentationOf = (plan: Plan): Augmentation => find(augmentations, 'augmentation', plan.augmentation.name);
+
+/** The options of a named thing, checked by its own schema and with its defaults. @throws TacitError plan/invalid */
+export function completeOptions(method: Encoder | PretextTask | Augmentation, key: Key, options: Named): Named {
+  const parsed = method.schema.safeParse(options);
+  if (!parsed.success) throw planError(parsed.error, `${key}.`);
+  return parsed.data as Named;
+}
+
+/** What a pretext task is told about the rest of a complete plan. */
+export const contextOf = (plan: Plan): PretextContext<unknown> => ({
+  spec: plan.pretext,
+  encoder: encoderOf(plan),
+  encoderSpec: plan.encoder,
+  shape: plan.data.shape,
+  batch: plan.training.batch,
+});
