@@ -10,6 +10,8 @@ import { TacitError } from '../protocol/errors.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { applyOverrides, type Override } from './overrides.ts';
 import { packageRoot } from './package-root.ts';
+import type { NamedSchema } from './plan-keys.ts';
+import { suggestKey } from './plan-suggestions.ts';
 
 interface PlanText {
   readonly path: string;
@@ -90,9 +92,11 @@ function culprit(overrides: readonly Override[], path: readonly string[]): Overr
   });
 }
 
-async function suggestionFor(error: TacitError, value: unknown): Promise<string | undefined> {
-  const { suggestKey } = await import('./plan-suggestions.ts');
-  return suggestKey(error.message, value);
+/** The option schemas of the things that a plan may name. */
+async function namedSchemas(): Promise<NamedSchema> {
+  const { augmentations, encoders, pretexts } = await import('../learning/registry.ts');
+  return (path, name) =>
+    ({ encoder: encoders, pretext: pretexts, augmentation: augmentations })[path]?.get(name)?.schema;
 }
 
 async function explain(
@@ -103,7 +107,7 @@ async function explain(
 ): Promise<TacitError> {
   const path = (error.where ?? '').split('.').filter((part) => part && part !== '(top level)');
   const by = culprit(overrides, path);
-  const suggestion = await suggestionFor(error, value);
+  const suggestion = suggestKey(error.message, value, await namedSchemas());
   return new TacitError(error.code, error.message, {
     where: `${by ? `--set ${by.text}` : text.locate(path)}${path.length > 0 ? ` (${path.join('.')})` : ''}`,
     hint: suggestion ?? error.hint ?? 'plans/digits.yaml is a plan that works, with a comment on each key.',
