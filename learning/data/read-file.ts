@@ -1,0 +1,54 @@
+/** Reads a data file in Node, gunzipping it when it is gzip; a truncated gzip file gives what could be read. */
+import { readFile, stat } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { constants, gunzip } from 'node:zlib';
+import { TacitError } from '../../protocol/errors.ts';
+
+const unzip = promisify(gunzip);
+const MAX_BYTES = 2 ** 32;
+
+export const isGzip = (bytes: Uint8Array): boolean => bytes[0] === 0x1f && bytes[1] === 0x8b;
+
+const codeOf = (thrown: unknown): string => String((thrown as { code?: unknown } | null)?.code ?? thrown);
+
+/** Turns a file system error into data/not-found or data/unreadable, naming the file. */
+export function fileError(thrown: unknown, path: string): TacitError {
+  const code = codeOf(thrown);
+  if (code === 'ENOENT' || code === 'ENOTDIR') {
+    return new TacitError('data/not-found', `${path} does not exist`, { where: path });
+  }
+  return new TacitError('data/unreadable', `${path} cannot be read (${code})`, { where: path, cause: thrown });
+}
+
+/** Identifies a file's content cheaply: size and time of last change. @throws TacitError data/not-found */
+export async function fileSignature(path: string): Promise<string> {
+  const { size, mtimeMs } = await stat(path).catch((thrown) => {
+    throw fileError(thrown, path);
+  });
+  return `${size}@${mtimeMs}`;
+}
+
+/**
+ * @returns the uncompressed bytes; for a gzip file that ends early, the bytes up to there, so that the caller can say how
+ * many were expected
+ * @throws TacitError data/not-found, data/unreadable
+ */
+export async function readDataFile(path: string): Promise<Uint8Array> {
+  const bytes = await readFile(path).catch((thrown) => {
+    throw fileError(thrown, path);
+  });
+  if (!isGzip(bytes)) return bytes;
+  try {
+    return await unzip(bytes, { maxOutputLength: MAX_BYTES });
+  } catch (thrown) {
+    if (codeOf(thrown) !== 'Z_BUF_ERROR') throw damaged(path, thrown);
+    const partial = await unzip(bytes, { maxOutputLength: MAX_BYTES, finishFlush: constants.Z_SYNC_FLUSH });
+    return partial;
+  }
+}
+
+export const damaged = (path: string, cause: unknown): TacitError =>
+  new TacitError('data/unreadable', `${path} is damaged: ${cause instanceof Error ? cause.message : cause}`, {
+    where: path,
+    cause,
+  });
