@@ -1,0 +1,69 @@
+/**
+ * tfjs and its backends, loaded once per process. tfjs has one global backend: `activate` switches to the wanted one, and since
+ * a step runs from there to its end without yielding, engines of several backends can live in one process.
+ */
+import { TacitError } from '../../protocol/errors.ts';
+import { type Composites, makeOps, type Ops, type TensorFlow } from '../ops/ops.ts';
+import { loadTensorFlow } from './eager-tensorflow.ts';
+
+export const BACKENDS = ['wasm', 'cpu', 'webgl', 'tensorflow'] as const;
+/** `tensorflow` is the native library of tfjs-node or tfjs-node-gpu. */
+export type Backend = (typeof BACKENDS)[number];
+
+export interface BackendOptions {
+  /** Where a browser finds the `.wasm` files of tfjs: a URL ending in `/`. Node takes them from the installed package. */
+  readonly wasmPath?: string;
+}
+
+let loadedWasm: Promise<void> | undefined;
+
+async function loadWasm(wasmPath: string | undefined): Promise<void> {
+  const [tf, wasm] = await Promise.all([import('@tensorflow/tfjs'), import('@tensorflow/tfjs-backend-wasm')]);
+  // threads belong to the pool: one per worker
+  tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
+  if (wasmPath !== undefined) wasm.setWasmPaths(wasmPath);
+}
+
+const prepare = async (backend: Backend, { wasmPath }: BackendOptions): Promise<void> => {
+  if (backend === 'tensorflow') await loadTensorFlow();
+  if (backend === 'wasm') {
+    loadedWasm ??= loadWasm(wasmPath);
+    await loadedWasm;
+  }
+};
+
+/** Backends whose own convolution gradient is native; the others use the one of learning/ops. */
+const nativeConvolution = (tf: TensorFlow): Partial<Composites> => ({
+  conv2d: (x, kernel, { stride, padding }) =>
+    tf.conv2d(x as ReturnType<TensorFlow['tensor4d']>, kernel as ReturnType<TensorFlow['tensor4d']>, stride, padding),
+});
+
+const overridesOf = (tf: TensorFlow, backend: Backend): Partial<Composites> =>
+  backend === 'tensorflow' || backend === 'webgl' ? nativeConvolution(tf) : {};
+
+/** @throws TacitError engine/unavailable when the backend cannot run here */
+export async function loadBackend(backend: Backend, options: BackendOptions): Promise<Ops> {
+  const tf = await import('@tensorflow/tfjs');
+  tf.enableProdMode();
+  let ready = false;
+  let cause: unknown;
+  try {
+    await prepare(backend, options);
+    ready = await tf.setBackend(backend);
+    await tf.ready();
+  } catch (thrown) {
+    cause = thrown;
+  }
+  if (!ready || tf.getBackend() !== backend)
+    throw new TacitError('engine/unavailable', `the tfjs backend "${backend}" cannot run here`, {
+      where: `eager:${backend}`,
+      hint: backend === 'tensorflow' ? 'Install @tensorflow/tfjs-node.' : 'Use another engine, such as eager:cpu.',
+      cause,
+    });
+  return makeOps(tf, overridesOf(tf, backend));
+}
+
+/** Makes `backend`, which is loaded, the current one; takes effect before this returns. */
+export function activate(tf: TensorFlow, backend: Backend): void {
+  if (tf.getBackend() !== backend) void tf.setBackend(backend);
+}
