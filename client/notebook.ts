@@ -1,0 +1,96 @@
+/**
+ * What a participant remembers about one coordinator and task: the transcript's head, the last offer it took, how often it has
+ * contributed to each model, and when. Written before anything is sent, so that a crash can only make it more careful.
+ * All changes are pure functions from one notebook to the next.
+ */
+import { toHex, utf8 } from '../protocol/bytes.ts';
+import { TacitError } from '../protocol/errors.ts';
+import type { Offer } from '../protocol/messages.ts';
+import type { ParticipantStore } from './store.ts';
+
+/** The offer that was accepted last. */
+export interface TakenOffer {
+  /** Hex of its hash. */
+  readonly hash: string;
+  readonly round: number;
+  readonly attempt: number;
+}
+
+export interface Notebook {
+  readonly version: 1;
+  /** Per plan (by the hex of its hash): where its transcript stood, and the last offer taken. */
+  readonly runs: Readonly<Record<string, RunNotes>>;
+  /** Reports sent for each model, by the hex of its hash; over all plans of this coordinator's task. */
+  readonly contributions: Readonly<Record<string, number>>;
+  /** Times of accepted offers within the last hour, in ms since the epoch. */
+  readonly acceptedAtMs: readonly number[];
+}
+
+/** Progress of one run. */
+export interface RunNotes {
+  /** Hex of the transcript's head. */
+  readonly head: string;
+  /** Committed rounds in that transcript, as far as known. */
+  readonly round: number;
+  readonly lastOffer?: TakenOffer;
+}
+
+const HOUR_MS = 3_600_000;
+/** Models whose contributions are remembered; the oldest are forgotten beyond it. */
+const REMEMBERED_MODELS = 10_000;
+
+export const EMPTY_NOTEBOOK: Notebook = { version: 1, runs: {}, contributions: {}, acceptedAtMs: [] };
+
+/** Hex of the head before the first round. */
+export const FIRST_HEAD = '0'.repeat(64);
+
+export const notesOf = (notebook: Notebook, planHash: string): RunNotes =>
+  notebook.runs[planHash] ?? { head: FIRST_HEAD, round: 0 };
+
+const withRun = (notebook: Notebook, planHash: string, notes: RunNotes): Notebook => ({
+  ...notebook,
+  runs: { ...notebook.runs, [planHash]: notes },
+});
+
+/** After an offer has been accepted. Taking the same offer again (after a reconnection) changes nothing. */
+export function afterAccepting(notebook: Notebook, offer: Offer, offerHash: string, nowMs: number): Notebook {
+  const planHash = toHex(offer.planHash);
+  const notes = notesOf(notebook, planHash);
+  if (notes.lastOffer?.hash === offerHash) return notebook;
+  const taken = { hash: offerHash, round: offer.round, attempt: offer.attempt };
+  return {
+    ...withRun(notebook, planHash, { ...notes, lastOffer: taken }),
+    acceptedAtMs: [...notebook.acceptedAtMs.filter((t) => t > nowMs - HOUR_MS), nowMs],
+  };
+}
+
+/** Before a report for `modelHash` leaves this machine for the first time. */
+export function afterContributing(notebook: Notebook, modelHash: string): Notebook {
+  const { [modelHash]: given = 0, ...others } = notebook.contributions;
+  const kept = Object.entries(others).slice(-(REMEMBERED_MODELS - 1));
+  return { ...notebook, contributions: { ...Object.fromEntries(kept), [modelHash]: given + 1 } };
+}
+
+/** After a committed round has been verified, or the head of the transcript has been learnt on joining. */
+export function afterCommit(notebook: Notebook, planHash: string, head: string, round: number): Notebook {
+  return withRun(notebook, planHash, { ...notesOf(notebook, planHash), head, round });
+}
+
+/** Reads the notebook under `name`. @throws TacitError run/store when what is there is not one */
+export async function readNotebook(store: ParticipantStore, name: string): Promise<Notebook> {
+  const bytes = await store.read(name);
+  if (!bytes) return EMPTY_NOTEBOOK;
+  try {
+    const value = JSON.parse(new TextDecoder().decode(bytes)) as Notebook;
+    if (value.version === 1 && value.runs && value.contributions && Array.isArray(value.acceptedAtMs)) return value;
+  } catch {
+    // answered below, like any other content that is not a notebook
+  }
+  throw new TacitError('run/store', "the participant's notebook is damaged", {
+    where: name,
+    hint: 'Remove it to start afresh: how often you contributed to which model is then forgotten.',
+  });
+}
+
+export const writeNotebook = (store: ParticipantStore, name: string, notebook: Notebook): Promise<void> =>
+  store.write(name, utf8(JSON.stringify(notebook)));
