@@ -12,7 +12,7 @@ export interface Connection {
   send(frame: Uint8Array): Promise<void>;
   /** Exactly one receiver; frames that come before it is set are kept. */
   onFrame(receive: (frame: Uint8Array) => void): void;
-  /** Called once; `reason` is for logs. Called at once if the connection has ended already. */
+  /** Any number of listeners, each called once, after the last frame; `reason` is for logs. Called at once if the connection has ended already. */
   onClose(ended: (reason: string) => void): void;
   close(reason?: string): void;
 }
