@@ -1,0 +1,38 @@
+/** The composites of learning/ops as the compiled engine wants them: whole operations instead of their tfjs spelling. */
+import * as tf from '@tensorflow/tfjs';
+import { withGradient } from '../../ops/custom-gradient.ts';
+import { type Composites, makeOps, type Ops } from '../../ops/ops.ts';
+import { GROUP_NORM, GROUP_NORM_GRAD } from './kernels/composite.ts';
+
+type Tensor = tf.Tensor;
+
+const EPSILON = 1e-5;
+
+function groupNorm(x: Tensor, scale: Tensor, offset: Tensor, groups: number, epsilon = EPSILON): Tensor {
+  const engine = tf.engine();
+  return withGradient(tf, {
+    inputs: { x, scale, offset },
+    forward: (save) => {
+      const [y, mean, inverse] = engine.runKernel(GROUP_NORM, { x, scale, offset }, { groups, epsilon }) as Tensor[];
+      save([x, mean!, inverse!, scale]);
+      return y!;
+    },
+    gradient: (dy, [saved, mean, inverse, gamma]) => {
+      let all: Tensor[] | undefined;
+      const grads = (): Tensor[] => {
+        all ??= engine.runKernel(
+          GROUP_NORM_GRAD,
+          { dy, x: saved!, mean: mean!, inverse: inverse!, scale: gamma! },
+          { groups },
+        ) as Tensor[];
+        return all;
+      };
+      return { x: () => grads()[0]!, scale: () => grads()[1]!, offset: () => grads()[2]! };
+    },
+  });
+}
+
+const composites: Partial<Composites> = { groupNorm };
+
+/** What a program is handed while it is traced. */
+export const traceOps = (): Ops => makeOps(tf, composites);
