@@ -15,6 +15,8 @@ export interface Connection {
   /** Any number of listeners, each called once, after the last frame; `reason` is for logs. Called at once if the connection has ended already. */
   onClose(ended: (reason: string) => void): void;
   close(reason?: string): void;
+  /** On the coordinator's side: lifts the transport's own cap on what a peer may send before it has signed in, if it has one. */
+  signedIn?(): void;
 }
 
 /** Where connections come in. */

@@ -1,0 +1,34 @@
+/**
+ * A strategy says what becomes of the sums of a round: two pure functions over plain serialisable state, as in google/fedjax.
+ * It sees only what aggregation releases (means and sums of sections), never one participant's report.
+ */
+import type { Plan } from '../../protocol/plan.ts';
+import type { Exchange, ReportShape } from '../../protocol/sections.ts';
+import type { NamedArrays } from '../../protocol/tensors.ts';
+
+/** Sections of one exchange by name: the weighted mean of a `weightedSum`, the sum of a `sum`. */
+export type Aggregate = Readonly<Record<string, Float32Array>>;
+
+export interface StrategyInputs {
+  readonly plan: Plan;
+  readonly round: number;
+  readonly exchange: Exchange;
+  readonly aggregate: Aggregate;
+  /** The global parameters that this round started from, in manifest order. */
+  readonly global: Float32Array;
+}
+
+export interface StrategyOutputs {
+  /** Named arrays are the one format of state: the store keeps them as safetensors. */
+  readonly state: NamedArrays;
+  /** The new global parameters; after the last exchange, and only then. */
+  readonly global?: Float32Array;
+  /** What participants pull before the next exchange, besides the model. */
+  readonly broadcast?: NamedArrays;
+}
+
+export interface Strategy {
+  readonly name: string;
+  init(plan: Plan, shape: ReportShape): NamedArrays;
+  apply(state: NamedArrays, inputs: StrategyInputs): StrategyOutputs;
+}
