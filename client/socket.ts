@@ -11,23 +11,27 @@ const HIGH_WATER_BYTES = LIMITS.window * LIMITS.chunkBytes;
 const CONNECT_TIMEOUT_MS = 20_000;
 /** How often a full socket is looked at: WebSockets have no event for "drained". */
 const DRAIN_POLL_MS = 5;
+/** Frames that are kept until there is a receiver. */
+const MAX_EARLY_FRAMES = 64;
 
 type SocketIoOptions = Partial<ManagerOptions & SocketOptions>;
 
 /** What keeps a connection from coming about, turned into a coded error by the platform's entry. */
 export type ExplainFailure = (cause: Error) => TacitError;
 
-interface WebSocketLike {
-  readonly bufferedAmount: number;
+/** The parts of engine.io-client that its types leave out. */
+interface Engine {
+  readonly writeBuffer?: readonly { readonly data?: unknown }[];
+  readonly transport?: { readonly ws?: { readonly bufferedAmount: number } | null };
 }
 
-/** The WebSocket under a socket.io client, where the engine shows it. */
-function webSocketOf(socket: Socket): WebSocketLike | undefined {
-  const transport: unknown = socket.io.engine?.transport;
-  if (typeof transport !== 'object' || transport === null || !('ws' in transport)) return undefined;
-  const { ws } = transport;
-  const known = typeof ws === 'object' && ws !== null && 'bufferedAmount' in ws;
-  return known ? (ws as WebSocketLike) : undefined;
+const sizeOf = (data: unknown): number =>
+  typeof data === 'string' ? data.length : ((data as { byteLength?: number } | undefined)?.byteLength ?? 0);
+
+/** Bytes that were handed to the socket and are not on their way yet. */
+function unsentBytes(socket: Socket): number {
+  const { writeBuffer = [], transport } = socket.io.engine as unknown as Engine;
+  return writeBuffer.reduce((n, { data }) => n + sizeOf(data), 0) + (transport?.ws?.bufferedAmount ?? 0);
 }
 
 /** Node hands out Buffers, browsers ArrayBuffers. */
@@ -76,49 +80,59 @@ export function openSocket(
 
 /** Wraps a socket.io client that is connected or about to be. */
 function connectionOver(socket: Socket, remote: string): Connection {
-  let closedBecause: string | undefined;
-  let receive: ((frame: Uint8Array) => void) | undefined;
-  let ended: ((reason: string) => void) | undefined;
   const early: Uint8Array[] = [];
+  const onEnd: ((reason: string) => void)[] = [];
+  let receive: ((frame: Uint8Array) => void) | undefined;
+  let endReason: string | undefined;
 
   const end = (reason: string): void => {
-    if (closedBecause !== undefined) return;
-    closedBecause = reason;
+    if (endReason !== undefined) return;
+    endReason = reason;
     socket.disconnect();
-    ended?.(reason);
+    for (const ended of onEnd.splice(0)) ended(reason);
+  };
+  const take = (frame: Uint8Array): void => {
+    if (endReason !== undefined) return;
+    if (!receive) {
+      if (early.push(frame) > MAX_EARLY_FRAMES) end('too many frames before anyone listens');
+      return;
+    }
+    try {
+      receive(frame);
+    } catch (thrown) {
+      end(`the receiver failed: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+    }
   };
   socket.on('disconnect', (reason) => end(reason));
   socket.on('frame', (payload: unknown) => {
     const frame = bytesOf(payload);
-    if (!frame || frame.length > LIMITS.frameBytes) return end('the coordinator sent something that is not a frame');
-    if (receive) receive(frame);
-    else early.push(frame);
+    if (frame && frame.length <= LIMITS.frameBytes) take(frame);
+    else end('the coordinator sent something that is not a frame');
   });
-
-  const drained = async (): Promise<void> => {
-    while (closedBecause === undefined && (webSocketOf(socket)?.bufferedAmount ?? 0) > HIGH_WATER_BYTES) {
-      await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
-    }
-  };
+  const closed = () => new TacitError('net/closed', `the connection has ended: ${endReason}`);
 
   return {
     remote,
     get closed() {
-      return closedBecause !== undefined;
+      return endReason !== undefined;
     },
     async send(frame) {
-      if (frame.length > LIMITS.frameBytes) throw new TacitError('wire/too-large', `a frame of ${frame.length} bytes`);
-      await drained();
-      if (closedBecause !== undefined) throw new TacitError('net/closed', `the connection has ended: ${closedBecause}`);
-      socket.emit('frame', frame);
+      if (frame.length > LIMITS.frameBytes) throw new TacitError('wire/too-large', `frame of ${frame.length} bytes`);
+      if (endReason !== undefined) throw closed();
+      // a copy: the socket may write later, and the caller may use its array again
+      socket.emit('frame', frame.slice());
+      while (unsentBytes(socket) > HIGH_WATER_BYTES) {
+        await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
+        if (endReason !== undefined) throw closed();
+      }
     },
     onFrame(handler) {
       receive = handler;
-      for (const frame of early.splice(0)) handler(frame);
+      for (const frame of early.splice(0)) take(frame);
     },
-    onClose(handler) {
-      ended = handler;
-      if (closedBecause !== undefined) handler(closedBecause);
+    onClose(ended) {
+      if (endReason === undefined) onEnd.push(ended);
+      else ended(endReason);
     },
     close: (reason = 'closed by this side') => end(reason),
   };

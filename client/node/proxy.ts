@@ -12,9 +12,10 @@ export function isExempt(url: URL, noProxy: string): boolean {
     .filter((entry) => entry !== '')
     .some((entry) => {
       if (entry === '*') return true;
-      const [, name = entry, only] = /^(.*?)(?::(\d+))?$/.exec(entry) ?? [];
-      if (only !== undefined && only !== port && !entry.includes('::')) return false;
-      const domain = name.replace(/^\*?\./, '');
+      // host, host:port, [v6]:port, or a bare v6 address, whose colons separate no port
+      const [, name = entry, only] = /^(\[[^\]]*\]|[^:]*):(\d+)$/.exec(entry) ?? [];
+      if (only !== undefined && only !== port) return false;
+      const domain = name.replace(/^\*?\./, '').replace(/^\[|\]$/g, '');
       return host === domain || host.endsWith(`.${domain}`);
     });
 }

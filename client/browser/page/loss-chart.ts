@@ -34,7 +34,10 @@ export const chartWords = (losses: readonly number[]): string =>
 /** Draws `losses` into `svg`, replacing what was there. */
 export function drawLosses(svg: SVGSVGElement, losses: readonly number[]): void {
   svg.setAttribute('aria-label', chartWords(losses));
-  if (losses.length === 0) return svg.replaceChildren();
+  if (losses.length === 0) {
+    svg.replaceChildren();
+    return;
+  }
   const points = chartPoints(losses.length === 1 ? [losses[0]!, losses[0]!] : losses);
   const line = document.createElementNS(NAMESPACE, 'path');
   line.setAttribute('d', pathOf(points));

@@ -1,0 +1,123 @@
+import { describe, expect, it } from 'vitest';
+import { afterAccepting, afterContributing, EMPTY_NOTEBOOK } from '../../../client/notebook.ts';
+import { checkOffer, checkPlan, contributionLimit, DEFAULT_POLICY, type LocalPolicy } from '../../../client/policy.ts';
+import { toHex } from '../../../protocol/bytes.ts';
+import type { Offer } from '../../../protocol/messages.ts';
+import { smallPlan } from './fixture.ts';
+
+const plan = smallPlan();
+const FACTS = { planHash: 'ab'.repeat(32), parameters: 1000 };
+const policy = (changes: Partial<LocalPolicy>): LocalPolicy => ({ ...DEFAULT_POLICY, ...changes });
+const floors = (changes: Partial<LocalPolicy>, of = plan): string[] =>
+  checkPlan(policy(changes), of, FACTS).map(({ floor }) => floor);
+
+describe('checkPlan', () => {
+  it('admits a plain plan under the default policy', () => {
+    expect(checkPlan(DEFAULT_POLICY, plan, FACTS)).toEqual([]);
+  });
+
+  it('refuses what is not on its lists', () => {
+    expect(floors({ encoders: ['conv'] })).toEqual(['encoders']);
+    expect(floors({ pretexts: ['simclr'] })).toEqual(['pretexts']);
+    expect(floors({ strategies: [] })).toEqual(['strategies']);
+    expect(floors({ privacyModes: ['secagg'] })).toEqual(['privacyModes']);
+    expect(floors({ planHashes: ['cd'.repeat(32)] })).toEqual(['planHashes']);
+    expect(floors({ encoders: ['conv', 'mlp'], planHashes: [FACTS.planHash] })).toEqual([]);
+  });
+
+  it('refuses what lies beyond its numbers, and only beyond', () => {
+    expect(floors({ minCohort: 4 })).toEqual(['minCohort']);
+    expect(floors({ minCohort: 3, minReports: 2, minSteps: 2, maxSteps: 2, maxBatch: 4, maxRounds: 3 })).toEqual([]);
+    expect(floors({ minReports: 3 })).toEqual(['minReports']);
+    expect(floors({ minSteps: 3 })).toEqual(['minSteps']);
+    expect(floors({ maxSteps: 1 })).toEqual(['maxSteps']);
+    expect(floors({ maxBatch: 3 })).toEqual(['maxBatch']);
+    expect(floors({ maxRounds: 2 })).toEqual(['maxRounds']);
+    expect(floors({ maxClipNorm: 0.5 })).toEqual(['maxClipNorm']);
+    expect(floors({ maxParameters: 999 })).toEqual(['maxParameters']);
+  });
+
+  it('wants certificates where they are required', () => {
+    expect(floors({ requireCertificates: true })).toEqual(['requireCertificates']);
+    expect(floors({ requireCertificates: true }, smallPlan({ admission: { certificates: 'required' } }))).toEqual([]);
+  });
+
+  it('gives every reason at once, in words that name the value', () => {
+    const refusals = checkPlan(policy({ encoders: ['conv'], minCohort: 10 }), plan, FACTS);
+    expect(refusals.map(({ reason }) => reason)).toEqual([
+      'the encoder "mlp" is not allowed here (conv)',
+      'the cohort is 3; at least 10 is required here',
+    ]);
+  });
+
+  it('refuses a cohort of one by default', () => {
+    expect(floors({}, smallPlan({ rounds: { count: 1, cohort: 1, minReports: 1 } }))).toEqual(['minCohort']);
+  });
+});
+
+const planHash = new Uint8Array(32).fill(7);
+const NOW = 1_700_000_000_000;
+const offer = (changes: Partial<Offer> = {}): Offer => ({
+  v: 1,
+  task: plan.task,
+  kind: 'train',
+  round: 1,
+  attempt: 1,
+  modelVersion: 0,
+  modelHash: new Uint8Array(32).fill(1),
+  planHash,
+  nonce: new Uint8Array(32),
+  ...changes,
+});
+const decide = (asked: Offer, notebook = EMPTY_NOTEBOOK, changes: Partial<LocalPolicy> = {}, hash = 'new') => {
+  const decision = checkOffer(policy(changes), asked, { plan, planHash, offerHash: hash, notebook, nowMs: NOW });
+  return decision.kind === 'accept' ? 'accept' : decision.code;
+};
+
+describe('checkOffer', () => {
+  it('accepts a first offer, and the same offer again', () => {
+    expect(decide(offer())).toBe('accept');
+    expect(decide(offer(), afterAccepting(EMPTY_NOTEBOOK, offer(), 'new', NOW))).toBe('accept');
+  });
+
+  it('declines another task, another plan, another kind and a round beyond the plan', () => {
+    expect(decide(offer({ task: 'other' }))).toBe('round/stale');
+    expect(decide(offer({ planHash: new Uint8Array(32) }))).toBe('policy/refused');
+    expect(decide(offer({ kind: 'evaluate' }))).toBe('policy/refused');
+    expect(decide(offer({ round: 4 }))).toBe('policy/refused');
+  });
+
+  it('moves forward only: (round, attempt) after the last', () => {
+    const after = afterAccepting(EMPTY_NOTEBOOK, offer({ round: 2, attempt: 2 }), 'last', NOW);
+    expect(decide(offer({ round: 2, attempt: 2 }), after)).toBe('round/stale');
+    expect(decide(offer({ round: 2, attempt: 1 }), after)).toBe('round/stale');
+    expect(decide(offer({ round: 1, attempt: 9 }), after)).toBe('round/stale');
+    expect(decide(offer({ round: 2, attempt: 3 }), after)).toBe('accept');
+    expect(decide(offer({ round: 3, attempt: 1 }), after)).toBe('accept');
+  });
+
+  it('contributes to one model as often as both plan and policy allow', () => {
+    const hash = toHex(offer().modelHash);
+    const once = afterContributing(EMPTY_NOTEBOOK, hash);
+    const twice = afterContributing(once, hash);
+    expect(contributionLimit(DEFAULT_POLICY, plan)).toBe(2);
+    expect(contributionLimit(policy({ maxContributionsPerModel: 1 }), plan)).toBe(1);
+    expect(decide(offer(), once)).toBe('accept');
+    expect(decide(offer(), twice)).toBe('round/too-many-contributions');
+    expect(decide(offer({ round: 3, modelVersion: 9 }), twice)).toBe('round/too-many-contributions');
+    expect(decide(offer(), once, { maxContributionsPerModel: 1 })).toBe('round/too-many-contributions');
+    expect(decide(offer({ modelHash: new Uint8Array(32).fill(2) }), twice)).toBe('accept');
+  });
+
+  it('takes so many offers an hour and no more', () => {
+    let notebook = EMPTY_NOTEBOOK;
+    const at = (i: number, ms: number) => {
+      notebook = afterAccepting(notebook, offer({ round: 1, attempt: i }), `offer ${i}`, ms);
+    };
+    at(1, NOW - 3_600_001);
+    at(2, NOW - 1000);
+    at(3, NOW - 500);
+    expect(decide(offer({ round: 2 }), notebook, { maxOffersPerHour: 2 })).toBe('policy/refused');
+    expect(decide(offer({ round: 2 }), notebook, { maxOffersPerHour: 3 })).toBe('accept');
+  });
+});
