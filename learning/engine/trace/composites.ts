@@ -17,17 +17,12 @@ function groupNorm(x: Tensor, scale: Tensor, offset: Tensor, groups: number, eps
       save([x, mean!, inverse!, scale]);
       return y!;
     },
+    // One node in the end: the three calls are equal, and equal nodes are shared.
     gradient: (dy, [saved, mean, inverse, gamma]) => {
-      let all: Tensor[] | undefined;
-      const grads = (): Tensor[] => {
-        all ??= engine.runKernel(
-          GROUP_NORM_GRAD,
-          { dy, x: saved!, mean: mean!, inverse: inverse!, scale: gamma! },
-          { groups },
-        ) as Tensor[];
-        return all;
-      };
-      return { x: () => grads()[0]!, scale: () => grads()[1]!, offset: () => grads()[2]! };
+      const inputs = { dy, x: saved!, mean: mean!, inverse: inverse!, scale: gamma! };
+      const output = (i: number) => (): Tensor =>
+        (engine.runKernel(GROUP_NORM_GRAD, inputs, { groups }) as Tensor[])[i]!;
+      return { x: output(0), scale: output(1), offset: output(2) };
     },
   });
 }

@@ -91,7 +91,7 @@ function prelu(call: Call): Traced {
   return emit(call.g, 'PRelu', [input(call, 'x'), input(call, 'alpha')]);
 }
 
-function isFinite(call: Call): Traced {
+function finite(call: Call): Traced {
   const { g } = call;
   const x = input(call, 'x');
   const inf = emit(g, 'IsInf', [x], { dtype: 'bool' });
@@ -135,7 +135,7 @@ const composed: Kernels = {
   AddN: addN,
   EluGrad: eluGrad,
   Prelu: prelu,
-  IsFinite: isFinite,
+  IsFinite: finite,
   Select: select,
   Atan2: atan2,
   Square: (call) => squared(call, input(call, 'x')),

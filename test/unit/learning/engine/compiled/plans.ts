@@ -1,0 +1,48 @@
+/** Small plans of each encoder and pretext task, with data, for comparing engines. */
+import { completePlan } from '../../../../../learning/registry.ts';
+import { drawStep, scalarsAt } from '../../../../../learning/train-step.ts';
+import type { Plan } from '../../../../../protocol/plan.ts';
+import { stream } from '../../../../../protocol/random.ts';
+import { float32, type NamedArrays, sizeOf } from '../../../../../protocol/tensors.ts';
+
+export const ENCODERS = {
+  mlp: { name: 'mlp' },
+  conv: { name: 'conv', filters: [8, 16, 16], strides: [1, 2, 1], groups: 4 },
+} as const;
+export const PRETEXTS = ['spectral', 'simclr'] as const;
+
+export interface Case {
+  readonly encoder: keyof typeof ENCODERS;
+  readonly pretext: (typeof PRETEXTS)[number];
+  readonly optimiser?: object;
+}
+
+export function planOf({ encoder, pretext, optimiser }: Case): Plan {
+  return completePlan({
+    version: 1,
+    task: `${encoder}-${pretext}`,
+    data: { shape: [9, 8, 1], normalisation: { mean: [0.3], std: [0.4] } },
+    encoder: ENCODERS[encoder],
+    pretext: { name: pretext, projector: { hidden: [24], dim: 12 } },
+    augmentation: { name: 'image' },
+    training: {
+      steps: 1,
+      batch: 6,
+      optimiser: optimiser ?? { name: 'sgd', learningRate: 0.01, momentum: 0.9 },
+    },
+    rounds: { count: 1, cohort: 2 },
+    privacy: { mode: 'sealed', clipNorm: 1 },
+  });
+}
+
+/** Everything that a step is fed: images, draws and schedules of one step. */
+export function feedsOf(plan: Plan, seed: number): NamedArrays {
+  const rng = stream(seed, 'images');
+  const shape = [plan.training.batch, ...plan.data.shape];
+  const pixels = Float32Array.from({ length: sizeOf(shape) }, () => rng.next());
+  return {
+    'batch/images': float32(shape, pixels),
+    ...drawStep(plan, stream(seed, 'draws')),
+    ...scalarsAt(plan, 0),
+  };
+}
