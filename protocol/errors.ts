@@ -61,6 +61,7 @@ export const ERRORS = {
   'auth/not-identified': entry('trust', 'The request needs a signed-in participant.'),
   'auth/certificate-required': entry('trust', 'The plan admits participants with a certificate of the operator only.'),
   'auth/certificate-invalid': entry('trust', 'The certificate does not verify, has expired or is for another task.'),
+  'auth/forked-transcript': entry('trust', 'The coordinator contradicts the rounds that it has signed before.'),
   'auth/replaced': entry('trust', 'The same identity signed in elsewhere.'),
   // wire
   'wire/unsupported-version': entry('protocol', 'No protocol version is spoken by both sides.'),
@@ -86,6 +87,7 @@ export const ERRORS = {
   'report/out-of-bounds': entry('run', 'A report holds values outside the bounds of its sections.'),
   'report/not-finite': entry('run', 'Local training gave NaN or an infinity; nothing was sent.'),
   'train/failed': entry('run', 'Local training failed.'),
+  'train/cancelled': entry('interrupted', 'Work was stopped between two steps, as it was asked to.', true),
   'run/failed': entry('run', 'The run ended without a model.'),
   'run/store': entry('run', 'The store could not be read or written.'),
   'run/not-found': entry('data', 'The run folder does not exist or holds no finished run.'),
