@@ -1,0 +1,94 @@
+/**
+ * Certificates: the operator's word that a key belongs to a participant it knows (SPEC.md §4.5). The operator's key is kept apart
+ * from the coordinator, which can then invent no participants. Bytes: canon(cert, …) ‖ 64-byte signature over it.
+ */
+import { concat, equalBytes, fromUtf8 } from './bytes.ts';
+import { canon, decodeCanon, fixed, identifier, list, u64 } from './canon.ts';
+import type { CryptoProvider } from './crypto/provider.ts';
+import { TacitError } from './errors.ts';
+import { IDENTIFIER } from './ids.ts';
+
+const SIGNATURE_BYTES = 64;
+const MAX_TASKS = 8;
+
+export interface Certificate {
+  /** The participant's raw Ed25519 public key. */
+  readonly identity: Uint8Array;
+  /** The tasks that it may join, at most 8. */
+  readonly tasks: readonly string[];
+  /** Seconds since 1970-01-01T00:00:00Z after which it no longer holds. */
+  readonly notAfter: number;
+  readonly nonce: Uint8Array;
+}
+
+const invalid = (what: string): TacitError => new TacitError('auth/certificate-invalid', `certificate: ${what}`);
+
+/** What the operator's key signs. */
+export const certificateStatement = (certificate: Certificate): Uint8Array =>
+  canon(
+    'cert',
+    fixed(32, certificate.identity),
+    list('tasks', certificate.tasks.map(identifier)),
+    u64(certificate.notAfter),
+    fixed(32, certificate.nonce),
+  );
+
+/** The bytes that travel in `identify`. `sign` is the operator key's. */
+export async function issueCertificate(
+  sign: (statement: Uint8Array) => Promise<Uint8Array>,
+  certificate: Certificate,
+): Promise<Uint8Array> {
+  if (certificate.tasks.length < 1 || certificate.tasks.length > MAX_TASKS) throw invalid(`1 to ${MAX_TASKS} tasks`);
+  const statement = certificateStatement(certificate);
+  return concat(statement, fixed(SIGNATURE_BYTES, await sign(statement)));
+}
+
+function readTasks(field: Uint8Array): string[] {
+  const tasks = decodeCanon('tasks', field).map((task) => fromUtf8(task));
+  if (tasks.length < 1 || tasks.length > MAX_TASKS || !tasks.every((task) => IDENTIFIER.test(task))) {
+    throw invalid('its tasks');
+  }
+  return tasks;
+}
+
+/** Reads a certificate without verifying it. @throws TacitError auth/certificate-invalid */
+export function decodeCertificate(bytes: Uint8Array): { certificate: Certificate; signature: Uint8Array } {
+  const end = bytes.length - SIGNATURE_BYTES;
+  try {
+    const fields = decodeCanon('cert', bytes.subarray(0, Math.max(0, end)));
+    const [identity, tasks, notAfter, nonce] = fields;
+    if (fields.length !== 4 || !identity || !tasks || !notAfter || !nonce) throw invalid('its fields');
+    if (identity.length !== 32 || notAfter.length !== 8 || nonce.length !== 32) throw invalid('its fields');
+    const seconds = new DataView(notAfter.buffer, notAfter.byteOffset).getBigUint64(0, true);
+    if (seconds > BigInt(Number.MAX_SAFE_INTEGER)) throw invalid('its date');
+    const certificate = { identity, tasks: readTasks(tasks), notAfter: Number(seconds), nonce };
+    return { certificate, signature: bytes.slice(end) };
+  } catch (cause) {
+    if (cause instanceof TacitError && cause.code === 'auth/certificate-invalid') throw cause;
+    throw new TacitError('auth/certificate-invalid', 'certificate: not well formed', { cause });
+  }
+}
+
+/** What a certificate must be good for. */
+export interface CertificateUse {
+  readonly operatorKey: Uint8Array;
+  readonly identity: Uint8Array;
+  readonly task: string;
+  readonly nowSeconds: number;
+}
+
+/** @throws TacitError auth/certificate-invalid unless the operator signed it for this key and task and it has not expired */
+export async function verifyCertificate(
+  crypto: CryptoProvider,
+  bytes: Uint8Array,
+  use: CertificateUse,
+): Promise<Certificate> {
+  const { certificate, signature } = decodeCertificate(bytes);
+  if (!equalBytes(certificate.identity, use.identity)) throw invalid('for another participant');
+  if (!certificate.tasks.includes(use.task)) throw invalid('for another task');
+  if (use.nowSeconds > certificate.notAfter) throw invalid('expired');
+  if (!(await crypto.ed25519Verify(use.operatorKey, certificateStatement(certificate), signature))) {
+    throw invalid('not signed by the operator');
+  }
+  return certificate;
+}
