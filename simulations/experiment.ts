@@ -3,11 +3,10 @@
  * them, and test images that are touched once. Label draws depend on the seed alone, so every row sees the same ones.
  */
 
-import { drawLabels, labelsOf } from '../learning/data/labels.ts';
+import { drawLabels, labelsOf, splitValidation } from '../learning/data/labels.ts';
 import { openSource } from '../learning/data/open.ts';
-import type { BundledName, DataSource, SourceSpec } from '../learning/data/source.ts';
+import type { BundledName, SourceSpec } from '../learning/data/source.ts';
 import type { Plan } from '../protocol/plan.ts';
-import { permutation, stream } from '../protocol/random.ts';
 
 export interface Experiment {
   readonly train: SourceSpec;
@@ -25,32 +24,27 @@ export interface Experiment {
 /** The share of the training images whose labels are the validation split. */
 const VALIDATION_SHARE = 0.2;
 
-const labels = (source: DataSource): Int32Array => labelsOf(source);
-
 /** Opens a bundled data set and fixes splits and label draws for this seed. */
 export async function openExperiment(plan: Plan, dataset: BundledName, seed: number): Promise<Experiment> {
   const train: SourceSpec = { kind: 'bundled', name: dataset, split: 'train' };
   const test: SourceSpec = { kind: 'bundled', name: dataset, split: 'test' };
   const trainSource = await openSource(train, plan.data);
   const testSource = await openSource(test, plan.data);
-  const trainLabels = labels(trainSource);
-  const order = permutation(stream(seed, 'validation'), trainSource.length);
-  const cut = Math.floor(trainSource.length * VALIDATION_SHARE);
-  const validation = order.slice(0, cut).sort();
-  const pool = order.slice(cut).sort();
-  const poolLabels = pool.map((i) => trainLabels[i]!);
+  const trainLabels = labelsOf(trainSource);
+  const split = splitValidation({ labels: trainLabels, fraction: VALIDATION_SHARE, seed });
+  const poolLabels = split.train.map((i) => trainLabels[i]!);
   const { labelsPerClass, draws } = plan.evaluation;
   return {
     train,
     test,
     classes: trainSource.groups ?? [],
     trainLabels,
-    testLabels: labels(testSource),
-    validation,
+    testLabels: labelsOf(testSource),
+    validation: split.validation,
     labelsPerClass,
     draws: labelsPerClass.map((perClass) =>
       Array.from({ length: draws }, (_, draw) =>
-        drawLabels({ labels: poolLabels, perClass, draw, seed }).map((i) => pool[i]!),
+        drawLabels({ labels: poolLabels, perClass, draw, seed }).map((i) => split.train[i]!),
       ),
     ),
   };

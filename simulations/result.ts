@@ -1,7 +1,7 @@
 /** What the main job measured, as plain data: the last line of `--json`, result.json and the report are made from it. */
 
 import type { BundledName } from '../learning/data/source.ts';
-import type { EngineChoice } from '../learning/engine/engine.ts';
+import { type LabelCurve, labelCurve } from '../learning/evaluation/label-budget.ts';
 
 /** The rows of the table, in the order in which they are shown. */
 export const ROWS = ['pixels', 'random', 'scratch', 'local', 'central', 'federated', 'federatedFinetuned'] as const;
@@ -18,15 +18,6 @@ export const ROW_LABELS: Readonly<Record<RowName, string>> = {
   federatedFinetuned: 'federated SSL + fine-tuning (LP-FT)',
 };
 
-/** Accuracies on the held-out test images, as fractions. */
-export interface Curve {
-  /** Per label count. */
-  readonly mean: readonly number[];
-  readonly sd: readonly number[];
-  /** draws[i][j]: label count i, draw j; draw j is the same labelled images in every row. */
-  readonly draws: readonly (readonly number[])[];
-}
-
 export type Partition = { readonly kind: 'iid' } | { readonly kind: 'dirichlet'; readonly alpha: number };
 
 export const partitionName = (p: Partition): string => (p.kind === 'iid' ? 'iid' : `dirichlet-${p.alpha}`);
@@ -41,18 +32,6 @@ export interface RoundRecord {
   readonly bytesUp: number;
   readonly bytesDown: number;
   readonly ms: number;
-}
-
-export interface MainJobOptions {
-  readonly dataset: BundledName;
-  readonly partition: Partition;
-  readonly participants: number;
-  readonly quick: boolean;
-  readonly engine: EngineChoice;
-  readonly workers?: number;
-  /** The run folder. */
-  readonly out: string;
-  readonly signal: AbortSignal;
 }
 
 export interface MainJobResult {
@@ -75,7 +54,7 @@ export interface MainJobResult {
   readonly seed: number;
   readonly testImages: number;
   readonly labelsPerClass: readonly number[];
-  readonly rows: Readonly<Record<RowName, Curve>>;
+  readonly rows: Readonly<Record<RowName, LabelCurve>>;
   /** Accuracy with a weighted k-nearest-neighbour vote over all labelled training images, and the RankMe of test features. */
   readonly knn: number;
   readonly rankMe: number;
@@ -87,21 +66,11 @@ export interface MainJobResult {
   readonly chosen: Readonly<Record<string, string>>;
 }
 
-/** Mean, standard deviation over draws (n − 1) and the draws themselves. */
-export function curveOf(draws: readonly (readonly number[])[]): Curve {
-  const mean = draws.map((d) => d.reduce((a, b) => a + b, 0) / d.length);
-  const sd = draws.map((d, i) => {
-    if (d.length < 2) return 0;
-    return Math.sqrt(d.reduce((s, x) => s + (x - mean[i]!) ** 2, 0) / (d.length - 1));
-  });
-  return { mean, sd, draws };
-}
-
 /** Paired difference a − b over the same draws: its mean and the standard error of that mean, per label count. */
-export function pairedGain(a: Curve, b: Curve): { mean: number; standardError: number }[] {
+export function pairedGain(a: LabelCurve, b: LabelCurve): { mean: number; standardError: number }[] {
   return a.draws.map((draws, i) => {
     const differences = draws.map((x, j) => x - b.draws[i]![j]!);
-    const { mean, sd } = curveOf([differences]);
+    const { mean, sd } = labelCurve([differences]);
     return { mean: mean[0]!, standardError: sd[0]! / Math.sqrt(Math.max(1, differences.length)) };
   });
 }

@@ -4,7 +4,8 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { type Curve, type MainJobResult, pairedGain, ROW_LABELS, ROWS } from '../result.ts';
+import type { LabelCurve } from '../../learning/evaluation/label-budget.ts';
+import { type MainJobResult, pairedGain, ROW_LABELS, ROWS } from '../result.ts';
 import { chartsOf } from './charts.ts';
 import { STYLE } from './style.ts';
 
@@ -27,7 +28,7 @@ function chartSource(): string {
   return readFileSync(join(dirname(entry), 'chart.umd.min.js'), 'utf8').replace(/\/\/# sourceMappingURL=.*$/m, '');
 }
 
-const cell = (curve: Curve, i: number): string =>
+const cell = (curve: LabelCurve, i: number): string =>
   `<td>${percent(curve.mean[i]!)} <small>± ${percent(curve.sd[i]!)}</small></td>`;
 
 function table(result: MainJobResult): string {
