@@ -20,6 +20,8 @@ export default defineConfig({
       },
       {
         extends: true,
+        // found out while tests run, a dependency makes the page reload and a test fail
+        optimizeDeps: { include: ['fast-png'] },
         test: {
           name: 'browser',
           include: ['test/browser/**/*.test.ts'],

@@ -1,6 +1,7 @@
 /** Images that lie in memory as one array: bundled data, IDX, CSV, `memory`. */
 import { TacitError } from '../../protocol/errors.ts';
 import type { NDArray } from '../../protocol/tensors.ts';
+import type { CsvTable } from './csv.ts';
 import { type IdxArray, parseIdx, parseIdxLabels } from './idx.ts';
 import type { RasterSource } from './raster.ts';
 
@@ -98,6 +99,23 @@ function pixelsOf(
   throw new TacitError('data/unreadable', `${where} holds integers wider than a byte, whose full range is not known`, {
     where,
     hint: 'store pixels as unsigned bytes, or as floats in [0, 1]',
+  });
+}
+
+/** Rows of a CSV file as images of `shape`. */
+export function csvSource(
+  table: CsvTable,
+  [height, width, channels]: readonly [number, number, number],
+  name: string,
+): RasterSource {
+  const { rows, data, maximum, labels, groups } = table;
+  return arraySource({
+    name,
+    shape: [rows, height, width, channels],
+    data,
+    maximum,
+    unit: 'row',
+    ...(labels && groups ? { labels, groups } : {}),
   });
 }
 

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { TacitError } from '../../protocol/errors.ts';
-import { type BundledManifest, bundledSource } from './manifest.ts';
+import { type BundledManifest, bundledSource, parseManifest } from './manifest.ts';
 import type { RasterSource } from './raster.ts';
 import { readDataFile } from './read-file.ts';
 import { createMemory } from './remember.ts';
@@ -16,10 +16,10 @@ export const bundledFolder = fileURLToPath(
 /** @throws TacitError data/not-found when the package lies incomplete on the disk */
 export async function readManifest(): Promise<BundledManifest> {
   const path = `${bundledFolder}manifest.json`;
-  const text = await readFile(path, 'utf8').catch((cause) => {
+  const bytes = await readFile(path).catch((cause) => {
     throw new TacitError('data/not-found', `the bundled data is missing: ${path}`, { where: path, cause });
   });
-  return JSON.parse(text) as BundledManifest;
+  return parseManifest(bytes, path);
 }
 
 const remember = createMemory<RasterSource>();

@@ -3,32 +3,14 @@ import { TacitError } from '../../protocol/errors.ts';
 import { float32 } from '../../protocol/tensors.ts';
 import { type ExampleCache, nextSourceId, sharedCache } from './cache.ts';
 import { fitRaster, fitsExactly, writeUnit } from './fit.ts';
+import { eachInFlight } from './in-flight.ts';
 import type { Raster, RasterSource } from './raster.ts';
 import type { DataContract, DataSource } from './source.ts';
 
-/** Images decoded at the same time within one `read`. */
-const IN_FLIGHT = 4;
-
-function checkIndex(index: number, { name, length }: { name: string; length: number }): void {
+/** @throws TacitError data/not-found */
+export function checkIndex(index: number, { name, length }: { name: string; length: number }): void {
   if (Number.isInteger(index) && index >= 0 && index < length) return;
   throw new TacitError('data/not-found', `${name} holds ${length} examples; there is no example with index ${index}`);
-}
-
-/** Runs `task` for 0…count−1, at most `IN_FLIGHT` at a time; after a failure no further one starts. */
-async function eachInFlight(count: number, task: (i: number) => Promise<void>): Promise<void> {
-  let next = 0;
-  const lane = async (): Promise<void> => {
-    while (next < count) {
-      const i = next++;
-      try {
-        await task(i);
-      } catch (error) {
-        next = count;
-        throw error;
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(IN_FLIGHT, count) }, lane));
 }
 
 /** The examples of `rasters` as the contract wants them. Values come back in [0, 1], one fresh array per read. */
@@ -67,6 +49,19 @@ export function fittedSource(
   }
 
   return { length: rasters.length, ...groupsOf(rasters), read };
+}
+
+const fitted = new WeakMap<RasterSource, Map<string, DataSource>>();
+
+/** What was fitted before is used again, so that its decoded examples are found in the cache. */
+export function fittedOnce(rasters: RasterSource, contract: DataContract, cache: ExampleCache | undefined): DataSource {
+  if (cache) return fittedSource(rasters, contract, cache);
+  const known = fitted.get(rasters) ?? new Map<string, DataSource>();
+  fitted.set(rasters, known);
+  const key = `${contract.shape.join()} ${contract.resize}`;
+  const source = known.get(key) ?? fittedSource(rasters, contract);
+  known.set(key, source);
+  return source;
 }
 
 const groupsOf = (source: Pick<DataSource, 'groups' | 'group'>): Pick<DataSource, 'groups' | 'group'> =>

@@ -33,6 +33,17 @@ export type BundledManifest = Readonly<Record<BundledName, BundledEntry>>;
 
 export const BUNDLED = ['digits', 'fashion-mnist'] as const satisfies readonly BundledName[];
 
+/** @throws TacitError data/unreadable if the bytes are no such list */
+export function parseManifest(bytes: Uint8Array, where: string): BundledManifest {
+  try {
+    const manifest: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    if (manifest && BUNDLED.every((name) => Object.hasOwn(manifest, name))) return manifest as BundledManifest;
+  } catch (cause) {
+    throw new TacitError('data/unreadable', `the list of bundled data at ${where} is damaged`, { where, cause });
+  }
+  throw new TacitError('data/unreadable', `the list of bundled data at ${where} is incomplete`, { where });
+}
+
 /** How bytes below data/ are had: from the package's folder, or from the coordinator's page. */
 export type ReadBundledFile = (file: string) => Promise<Uint8Array>;
 

@@ -1,11 +1,15 @@
 /** Opens data sources in Node: `openSource` gives examples as a plan wants them, `openRasters` the images as they are. */
 import { TacitError } from '../../protocol/errors.ts';
-import { idxSource, memorySource } from './array-source.ts';
+import { csvSource, idxSource, memorySource } from './array-source.ts';
 import { loadBundled } from './bundled.ts';
 import type { ExampleCache } from './cache.ts';
-import { fittedSource, restricted } from './fitted-source.ts';
+import { type CsvTable, parseCsv, rowShape } from './csv.ts';
+import { decodeImage } from './decode.ts';
+import { filesSource } from './files.ts';
+import { fittedOnce, restricted } from './fitted-source.ts';
+import { openFolder } from './folder.ts';
 import type { RasterSource } from './raster.ts';
-import { fileSignature, readDataFile } from './read-file.ts';
+import { fileSignature, readDataFile, readText } from './read-file.ts';
 import { createMemory } from './remember.ts';
 import type { DataContract, DataSource, SourceSpec } from './source.ts';
 
@@ -24,35 +28,45 @@ async function openIdx({ images, labels }: Extract<SourceSpec, { kind: 'idx' }>)
   );
 }
 
+const rememberTable = createMemory<CsvTable>();
+
+type CsvSpec = Extract<SourceSpec, { kind: 'csv' }>;
+
+async function openCsv(spec: CsvSpec, wanted: DataContract['shape'] | undefined): Promise<RasterSource> {
+  const { path, labelColumn, header, maximum } = spec;
+  const signature = await fileSignature(path);
+  const key = JSON.stringify([path, labelColumn, header, maximum]);
+  const table = await rememberTable(key, signature, () => parseCsv(readText(path), spec, path));
+  const shape = rowShape(table.columns, wanted, path);
+  return remember(JSON.stringify(['csv', key, shape]), signature, async () => csvSource(table, shape, path));
+}
+
 /**
- * The images of a source as they are, before a plan's shape is applied; `indices` of the spec are not.
- * @throws TacitError data/not-found, data/unreadable
+ * The images of a source as they are; neither a plan's size nor the spec's `indices` are applied.
+ * @param wanted the plan's shape: says what a row of a CSV file is
+ * @throws TacitError data/not-found, data/unreadable, data/wrong-shape
  */
-export async function openRasters(spec: SourceSpec): Promise<RasterSource> {
+export async function openRasters(spec: SourceSpec, wanted?: DataContract['shape']): Promise<RasterSource> {
   switch (spec.kind) {
     case 'bundled':
       return loadBundled(spec.name, spec.split);
     case 'idx':
       return openIdx(spec);
+    case 'csv':
+      return openCsv(spec, wanted);
+    case 'folder':
+      return openFolder(spec.path);
+    case 'files':
+      return filesSource(spec.files, decodeImage);
     case 'memory':
       return memorySource(spec.image, spec.groups);
     default:
-      throw new TacitError('data/unreadable', `data sources of kind ${spec.kind} cannot be opened here`);
+      throw unknownKind(spec);
   }
 }
 
-const fitted = new WeakMap<RasterSource, Map<string, DataSource>>();
-
-/** What was fitted before is used again, so that its decoded examples are found in the cache. */
-function fittedOnce(rasters: RasterSource, contract: DataContract, cache: ExampleCache | undefined): DataSource {
-  if (cache) return fittedSource(rasters, contract, cache);
-  const known = fitted.get(rasters) ?? new Map<string, DataSource>();
-  fitted.set(rasters, known);
-  const key = `${contract.shape.join()} ${contract.resize}`;
-  const source = known.get(key) ?? fittedSource(rasters, contract);
-  known.set(key, source);
-  return source;
-}
+const unknownKind = (spec: never): TacitError =>
+  new TacitError('data/unreadable', `there is no data source of kind "${(spec as { kind: unknown }).kind}"`);
 
 /**
  * Opens a source for training or evaluation. Opening the same one again in this process is cheap.
@@ -64,15 +78,6 @@ export async function openSource(
   contract: DataContract,
   options: { readonly cache?: ExampleCache } = {},
 ): Promise<DataSource> {
-  const rasters = await openRasters(spec);
+  const rasters = await openRasters(spec, contract.shape);
   return restricted(fittedOnce(rasters, contract, options.cache), spec.indices, rasters.name);
-}
-
-/** @throws TacitError data/too-few-examples */
-export function requireExamples(source: Pick<DataSource, 'length'>, minExamples: number): void {
-  if (source.length >= minExamples) return;
-  throw new TacitError(
-    'data/too-few-examples',
-    `the data source holds ${source.length} examples, the plan requires at least ${minExamples}`,
-  );
 }

@@ -3,6 +3,8 @@
  * Node and browsers differ only in how they come by rasters; fitting them (fit.ts) is the same code in both.
  */
 
+import type { Skipped } from './file-list.ts';
+
 /** Pixels as the file has them: row-major, channels interleaved, values 0…maximum. */
 export interface Raster {
   readonly width: number;
@@ -28,7 +30,7 @@ export interface RasterSource {
   /** @throws TacitError data/unreadable, naming the file */
   raster(index: number): Raster | Promise<Raster>;
   /** Files that were passed over because they are not images. */
-  readonly skipped?: readonly string[];
+  readonly skipped?: Skipped;
 }
 
 export const sizeText = (raster: Pick<Raster, 'width' | 'height' | 'channels'>): string =>

@@ -1,7 +1,7 @@
 /** Reads a data file in Node, gunzipping it when it is gzip; a truncated gzip file gives what could be read. */
-import { readFile, stat } from 'node:fs/promises';
+import { open, readFile, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { constants, gunzip } from 'node:zlib';
+import { constants, createGunzip, gunzip } from 'node:zlib';
 import { TacitError } from '../../protocol/errors.ts';
 
 const unzip = promisify(gunzip);
@@ -44,6 +44,30 @@ export async function readDataFile(path: string): Promise<Uint8Array> {
     if (codeOf(thrown) !== 'Z_BUF_ERROR') throw damaged(path, thrown);
     const partial = await unzip(bytes, { maxOutputLength: MAX_BYTES, finishFlush: constants.Z_SYNC_FLUSH });
     return partial;
+  }
+}
+
+/** The text of a file piece by piece, gunzipped when it is gzip. @throws TacitError data/not-found, data/unreadable */
+export async function* readText(path: string): AsyncGenerator<string> {
+  const file = await open(path).catch((thrown) => {
+    throw fileError(thrown, path);
+  });
+  try {
+    const { buffer } = await file.read({ buffer: new Uint8Array(2), position: 0 });
+    const bytes = file.createReadStream({ start: 0, autoClose: false });
+    const stream = isGzip(buffer) ? bytes.pipe(createGunzip()) : bytes;
+    bytes.once('error', (error) => stream.destroy(error));
+    const decoder = new TextDecoder();
+    for await (const piece of stream) yield decoder.decode(piece, { stream: true });
+    yield decoder.decode();
+  } catch (thrown) {
+    if (thrown instanceof TacitError) throw thrown;
+    if (codeOf(thrown) === 'Z_BUF_ERROR') {
+      throw new TacitError('data/unreadable', `${path} is truncated: the gzip file ends early`, { where: path });
+    }
+    throw codeOf(thrown).startsWith('Z_') ? damaged(path, thrown) : fileError(thrown, path);
+  } finally {
+    await file.close();
   }
 }
 

@@ -2,6 +2,7 @@
  * Where examples come from: an indexable collection, decoded lazily, so that 10⁵ files need not fit in memory.
  * A `SourceSpec` is plain data that a worker (or a Web Worker) turns into a `DataSource` of its own.
  */
+import { TacitError } from '../../protocol/errors.ts';
 import type { NDArray } from '../../protocol/tensors.ts';
 
 /** The part of a plan that decides what an example must look like (plan.data). */
@@ -29,8 +30,26 @@ export type BundledName = 'digits' | 'fashion-mnist';
 export type SourceSpec = (
   | { readonly kind: 'bundled'; readonly name: BundledName; readonly split: 'train' | 'test' }
   | { readonly kind: 'idx'; readonly images: string; readonly labels?: string }
-  | { readonly kind: 'csv'; readonly path: string; readonly labelColumn?: string }
+  | {
+      readonly kind: 'csv';
+      readonly path: string;
+      /** Name of the label column, or its number (from 0; −1 is the last). */
+      readonly labelColumn?: string;
+      /** Whether the first line names the columns; recognised when absent. */
+      readonly header?: boolean;
+      /** The value of full intensity; 1 or 255 when absent. */
+      readonly maximum?: number;
+    }
   | { readonly kind: 'folder'; readonly path: string }
   | { readonly kind: 'files'; readonly files: readonly File[] }
   | { readonly kind: 'memory'; readonly image: NDArray; readonly groups?: readonly number[] }
 ) & { readonly indices?: Int32Array };
+
+/** What a participant checks before it joins (plan.data.minExamples). @throws TacitError data/too-few-examples */
+export function requireExamples(source: Pick<DataSource, 'length'>, minExamples: number): void {
+  if (source.length >= minExamples) return;
+  throw new TacitError(
+    'data/too-few-examples',
+    `the data source holds ${source.length} examples, the plan requires at least ${minExamples}`,
+  );
+}
