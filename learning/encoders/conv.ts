@@ -66,6 +66,6 @@ export const conv: Encoder<ConvSpec> = {
       hidden = nn.groupNorm(hidden, params[`norm${i}/scale`]!, params[`norm${i}/offset`]!, spec.groups);
       hidden = nn.relu(hidden);
     }
-    return nn.tf.mean(hidden, [1, 2]);
+    return nn.globalAveragePool(hidden);
   },
 };

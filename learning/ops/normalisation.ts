@@ -1,8 +1,9 @@
 /**
- * Layer and group normalisation with the closed-form gradient
- * dx = γ·r·(dy − mean(dy) − x̂·mean(dy·x̂)), r = 1/√(var + ε), and the scaling of rows to unit length.
+ * Normalisation over layers and groups with the closed-form gradient
+ * dx = γ·r·(dy − mean(dy) − x̂·mean(dy·x̂)), r = 1/√(var + ε), the mean over positions,
+ * and the scaling of rows to unit length.
  */
-import type { Tensor } from '@tensorflow/tfjs';
+import type { Tensor, Tensor4D } from '@tensorflow/tfjs';
 import { withGradient } from './custom-gradient.ts';
 import type { TensorFlow } from './ops.ts';
 
@@ -31,7 +32,22 @@ export function layerNorm(tf: TensorFlow, x: Tensor, scale: Tensor, offset: Tens
   });
 }
 
-/** x: [b, h, w, c]; scale, offset: [c]; c divisible by `groups`. */
+/** Mean over positions: [b, h, w, c] → [b, 1, 1, c]. Pooling does not transpose, as a reduction of inner axes does. */
+const channelMean = (tf: TensorFlow, x: Tensor): Tensor =>
+  tf.avgPool(x as Tensor4D, [x.shape[1]!, x.shape[2]!], 1, 'valid');
+
+/** [b, 1, 1, c] → the mean over each group's channels, at every channel of the group. */
+function groupMean(tf: TensorFlow, perChannel: Tensor, groups: number): Tensor {
+  const channels = perChannel.shape[3]!;
+  if (channels === groups) return perChannel;
+  const mean = tf.mean(tf.reshape(perChannel, [-1, groups, channels / groups]), -1, true);
+  return tf.reshape(tf.mul(mean, tf.ones([1, 1, channels / groups])), [-1, 1, 1, channels]);
+}
+
+/**
+ * x: [b, h, w, c]; scale, offset: [c]; c divisible by `groups`. Wu & He 2018.
+ * Both directions reduce to one mean per example and channel first; what is left is a product and a sum per pass.
+ */
 export function groupNorm(
   tf: TensorFlow,
   x: Tensor,
@@ -40,8 +56,47 @@ export function groupNorm(
   groups: number,
   epsilon = EPSILON,
 ): Tensor {
-  void groups;
-  return layerNorm(tf, x, scale, offset, epsilon);
+  return withGradient(tf, {
+    inputs: { x, scale, offset },
+    forward: (save) => {
+      const centred = tf.sub(x, groupMean(tf, channelMean(tf, x), groups));
+      const variance = groupMean(tf, channelMean(tf, tf.square(centred)), groups);
+      const r = tf.rsqrt(tf.add(variance, epsilon)); // [b, 1, 1, c]
+      save([centred, r, scale]);
+      return tf.add(tf.mul(centred, tf.mul(r, scale)), offset);
+    },
+    gradient: (dy, [centred, r, gamma]) => {
+      const positions = dy.shape[1]! * dy.shape[2]!;
+      const first = channelMean(tf, dy); // mean of dy, [b, 1, 1, c]
+      const second = tf.mul(channelMean(tf, tf.mul(dy, centred!)), r!); // mean of dy·x̂
+      const total = (perChannel: Tensor): Tensor => tf.sum(tf.mul(tf.squeeze(perChannel, [1, 2]), positions), 0);
+      return {
+        x: () => {
+          const shift = tf.mul(groupMean(tf, tf.mul(first, gamma!), groups), r!);
+          const slope = tf.mul(groupMean(tf, tf.mul(second, gamma!), groups), tf.square(r!));
+          const direct = tf.mul(dy, tf.mul(r!, gamma!));
+          return tf.sub(tf.sub(direct, tf.mul(centred!, slope)), shift);
+        },
+        scale: () => total(second),
+        offset: () => total(first),
+      };
+    },
+  });
+}
+
+/** [b, h, w, c] → [b, c] */
+export function globalAveragePool(tf: TensorFlow, x: Tensor): Tensor {
+  const [height, width] = [x.shape[1]!, x.shape[2]!];
+  return withGradient(tf, {
+    inputs: { x },
+    forward: () => tf.squeeze(channelMean(tf, x), [1, 2]),
+    gradient: (dy) => ({
+      x: () => {
+        const share = tf.reshape(tf.div(dy, height * width), [-1, 1, 1, dy.shape[1]!]);
+        return tf.mul(share, tf.ones([1, height, width, 1]));
+      },
+    }),
+  });
 }
 
 /** Rows of [n, d] divided by their length; max(‖x‖², 10⁻¹²) keeps a zero row finite. */

@@ -7,7 +7,7 @@ import type { Tensor } from '@tensorflow/tfjs';
 import { gelu, relu } from './activation.ts';
 import { conv2d } from './convolution.ts';
 import { matMul } from './mat-mul.ts';
-import { groupNorm, l2Normalise, layerNorm } from './normalisation.ts';
+import { globalAveragePool, groupNorm, l2Normalise, layerNorm } from './normalisation.ts';
 
 /** The tfjs module; its types only, except in an engine. */
 export type TensorFlow = typeof import('@tensorflow/tfjs');
@@ -31,6 +31,8 @@ export interface Composites {
   layerNorm(x: Tensor, scale: Tensor, offset: Tensor, epsilon?: number): Tensor;
   /** [b, h, w, c]: over positions and the channels of a group of each example; scale and offset [c]. Wu & He 2018. */
   groupNorm(x: Tensor, scale: Tensor, offset: Tensor, groups: number, epsilon?: number): Tensor;
+  /** [b, h, w, c] → [b, c] */
+  globalAveragePool(x: Tensor): Tensor;
   /** max(x, 0); the gradient at 0 is 0. */
   relu(x: Tensor): Tensor;
   /** x · Φ(x), exactly (erf). */
@@ -55,6 +57,7 @@ export function makeOps(tf: TensorFlow, overrides: Partial<Composites> = {}): Op
     conv2d: (x, kernel, options) => conv2d(tf, x, kernel, options),
     layerNorm: (x, scale, offset, epsilon) => layerNorm(tf, x, scale, offset, epsilon),
     groupNorm: (x, scale, offset, groups, epsilon) => groupNorm(tf, x, scale, offset, groups, epsilon),
+    globalAveragePool: (x) => globalAveragePool(tf, x),
     relu: (x) => relu(tf, x),
     gelu: (x) => gelu(tf, x),
     l2Normalise: (x) => l2Normalise(tf, x),
