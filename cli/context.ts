@@ -3,6 +3,8 @@
  * --json, as exactly one JSON line; progress goes to stderr, or nowhere with --quiet.
  */
 import type { Command } from 'commander';
+import { type ErrorCode, TacitError } from '../protocol/errors.ts';
+import { renderError } from './errors.ts';
 import { createProgress, type Progress } from './progress.ts';
 
 /** The process around a command; tests put their own in its place. */
@@ -10,6 +12,16 @@ export interface Shell {
   readonly signal: AbortSignal;
   readonly stdout: NodeJS.WriteStream;
   readonly stderr: NodeJS.WriteStream;
+  /** The status with which the process will end if nothing is thrown. */
+  readonly exit: { status: number };
+}
+
+/** What a command found wrong, when its result has been given already. */
+interface Rejection {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly where?: string;
+  readonly hint?: string;
 }
 
 export interface Context {
@@ -20,6 +32,8 @@ export interface Context {
   print(text: string): void;
   /** The result: with --json its one line, otherwise `text`. */
   result(value: unknown, text?: string): void;
+  /** Ends with the status of an error after the result has been printed; the error itself goes to stderr. */
+  reject(problem: Rejection): void;
   /** Raw bytes of a result that is a stream of lines (`tacit embed`); resolves when more may be written. */
   write(text: string): Promise<void>;
 }
@@ -49,6 +63,11 @@ export function createContext(shell: Shell, options: OutputOptions): Context {
       progress.end();
       if (json) say(JSON.stringify(value));
       else if (text !== undefined) say(text);
+    },
+    reject: ({ code, message, ...details }) => {
+      const error = new TacitError(code, message, details);
+      stderr.write(renderError(error));
+      shell.exit.status = error.exitStatus;
     },
     write: (text) =>
       new Promise((resolve, reject) => {

@@ -6,7 +6,7 @@ import { CommanderError } from 'commander';
 import { asTacitError, EXIT, type TacitError } from '../protocol/errors.ts';
 import type { Shell } from './context.ts';
 import { fromCommander, renderError } from './errors.ts';
-import { leave } from './leave.ts';
+import { closeEverything, leave } from './leave.ts';
 import { buildProgram } from './program.ts';
 import { watchSignals } from './signals.ts';
 
@@ -27,7 +27,13 @@ function fail(error: TacitError, json: boolean): number {
 export async function main(argv: readonly string[]): Promise<never> {
   const json = argv.includes('--json');
   const interrupted = watchSignals(GRACE_MS);
-  const shell: Shell = { signal: interrupted.signal, stdout: process.stdout, stderr: process.stderr };
+  interrupted.signal.addEventListener('abort', () => void closeEverything());
+  const shell: Shell = {
+    signal: interrupted.signal,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    exit: { status: EXIT.ok },
+  };
   const failed = (thrown: unknown): number => {
     if (interrupted.status() !== undefined) return EXIT.interrupted;
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return EXIT.ok;
@@ -41,7 +47,7 @@ export async function main(argv: readonly string[]): Promise<never> {
   });
   const command = buildProgram(shell)
     .parseAsync([...argv], { from: 'user' })
-    .then(() => EXIT.ok as number, failed);
+    .then(() => shell.exit.status, failed);
   const status = await Promise.race([command, interrupted.expired]);
   return leave(interrupted.status() ?? status);
 }

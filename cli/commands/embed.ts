@@ -1,0 +1,43 @@
+/** `tacit embed`: the features of a data source under the encoder of a run. */
+import { type Command, Option } from 'commander';
+import type { EngineChoice } from '../../learning/engine/engine.ts';
+import { action, type Shell } from '../context.ts';
+import * as options from '../options.ts';
+
+export interface EmbedOptions {
+  readonly data: string;
+  readonly labelColumn?: string;
+  readonly plan?: string;
+  readonly format: 'jsonl' | 'csv';
+  readonly limit?: number;
+  readonly out?: string;
+  readonly engine: EngineChoice;
+  readonly quiet?: boolean;
+}
+
+export function addEmbed(program: Command, shell: Shell): void {
+  const command = program
+    .command('embed')
+    .description('write the features of a data source, one line for each example')
+    .argument('<run>', 'run folder, or .safetensors file of an encoder')
+    .addOption(options.dataOption().makeOptionMandatory());
+  options.withOptions(
+    command,
+    new Option('--label-column <name>', 'column of a CSV file that holds the label'),
+    new Option('--format <name>', 'one JSON object per line, or comma-separated values')
+      .choices(['jsonl', 'csv'])
+      .default('jsonl'),
+    new Option('--limit <n>', 'no more than the first n examples').argParser(options.integer(1)),
+    new Option('--out <file>', 'file to write (default: stdout)'),
+    options.planOption(),
+    options.engineOption(),
+    options.quietOption(),
+  );
+  options.withExample(command, 'tacit embed runs/digits --data ~/pictures --format csv --out features.csv');
+  command.action(
+    action(shell, async (context, given: EmbedOptions, run: string) => {
+      const { embed } = await import('../embed.ts');
+      await embed(context, given, run);
+    }),
+  );
+}

@@ -1,0 +1,55 @@
+/** `tacit join`: take part in a federation with data that stay here. */
+import { type Command, Option } from 'commander';
+import type { EngineChoice } from '../../learning/engine/engine.ts';
+import { action, type Shell } from '../context.ts';
+import * as options from '../options.ts';
+
+export interface JoinOptions {
+  readonly data: string;
+  readonly labelColumn?: string;
+  readonly fingerprint?: string;
+  readonly retries: number;
+  readonly ca?: string;
+  readonly identity?: string;
+  readonly policy?: string;
+  readonly saveModel?: string;
+  readonly seed?: number;
+  readonly engine: EngineChoice;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+export function addJoin(program: Command, shell: Shell): void {
+  const command = program
+    .command('join')
+    .description('take part in a federation; the data stay on this machine')
+    .argument('<url>', 'address that the coordinator printed, with #srv=FINGERPRINT')
+    .addOption(options.dataOption().makeOptionMandatory());
+  options.withOptions(
+    command,
+    new Option('--label-column <name>', 'column of a CSV file that is a label and not a pixel'),
+    new Option('--fingerprint <text>', 'fingerprint that the coordinator must have, if the address does not say'),
+    new Option('--retries <n>', 'how often to connect again after a connection was lost')
+      .argParser(options.integer(0))
+      .default(5),
+    new Option('--ca <file>', 'PEM file of the certificate authority to trust'),
+    new Option('--identity <file>', 'key of this participant (tacit keygen); without it one is made for this run'),
+    new Option('--policy <file>', 'YAML or JSON file with what this participant is willing to do'),
+    new Option('--save-model <file>', 'keep the final encoder as a safetensors file'),
+    options.seedOption(),
+    options.engineOption(),
+    options.jsonOption(),
+    options.quietOption(),
+  );
+  options.withExample(
+    command,
+    "tacit join 'https://example.org:8080/#srv=…' --data ~/pictures",
+    'HTTPS_PROXY=http://proxy:3128 tacit join https://… --data digits --ca authority.pem',
+  );
+  command.action(
+    action(shell, async (context, given: JoinOptions, url: string) => {
+      const { join } = await import('../join.ts');
+      await join(context, given, url);
+    }),
+  );
+}
