@@ -111,17 +111,17 @@ function resize(method: 'bilinear' | 'nearest', gradient: boolean): Kernel {
     const { alignCorners, halfPixelCenters, size } = call.attrs as ResizeBilinearAttrs;
     const from = images.shape.slice(1, 3) as [number, number];
     const to = gradient ? (input(call, 'dy').shape.slice(1, 3) as [number, number]) : size;
-    const [rows, columns] = ([0, 1] as const).map((axis) => {
-      const matrix = resizeMatrix(from[axis], to[axis], method, alignCorners, halfPixelCenters);
-      const t = constantTensor(g, [to[axis], from[axis]], matrix);
-      return gradient === (axis === 0) ? transpose(g, t, [1, 0]) : t;
-    });
+    const matrix = (axis: 0 | 1): Traced => {
+      const data = resizeMatrix(from[axis], to[axis], method, alignCorners, halfPixelCenters);
+      return constantTensor(g, [to[axis], from[axis]], data);
+    };
+    const transposed = (t: Traced, wanted: boolean): Traced => (wanted ? transpose(g, t, [1, 0]) : t);
     const x = transpose(g, gradient ? input(call, 'dy') : images, TO_CHANNELS_FIRST);
     const [height, width] = gradient ? from : to;
     const [n, c] = x.shape as Size4;
-    const tall = emit(g, 'MatMul', [rows!, x], { shape: [n, c, height, x.shape[3]!] });
-    const right = gradient ? columns! : transpose(g, columns!, [1, 0]);
-    return transpose(g, emit(g, 'MatMul', [tall, right], { shape: [n, c, height, width] }), TO_CHANNELS_LAST);
+    const tall = emit(g, 'MatMul', [transposed(matrix(0), gradient), x], { shape: [n, c, height, x.shape[3]!] });
+    const wide = emit(g, 'MatMul', [tall, transposed(matrix(1), !gradient)], { shape: [n, c, height, width] });
+    return transpose(g, wide, TO_CHANNELS_LAST);
   };
 }
 

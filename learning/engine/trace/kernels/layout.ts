@@ -210,8 +210,10 @@ function batchToSpace(call: Call): Traced {
   const cut = reshape(g, x, util.getReshaped([...x.shape], blockShape, blocks));
   const permuted = transpose(g, cut, util.getPermuted(cut.shape.length, blockShape.length));
   const joined = reshape(g, permuted, util.getReshapedPermuted([...x.shape], blockShape, blocks));
-  const begin = util.getSliceBeginCoords(crops, blockShape.length);
-  return sliceBox(g, joined, begin, util.getSliceSize([...joined.shape], crops, blockShape.length));
+  const crop = (axis: number): readonly number[] => crops[axis - 1] ?? [0, 0];
+  const begin = joined.shape.map((_, axis) => crop(axis)[0]!);
+  const size = joined.shape.map((d, axis) => d - crop(axis)[0]! - crop(axis)[1]!);
+  return sliceBox(g, joined, begin, size);
 }
 
 function fill(call: Call): Traced {

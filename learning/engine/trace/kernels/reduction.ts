@@ -7,7 +7,9 @@ const positive = (axis: number, rank: number): number => (axis < 0 ? axis + rank
 
 /** tfjs gives one axis, several, or none for all of them. */
 function axesOf(call: Call, x: Traced): number[] {
-  const { axis } = call.attrs as { axis?: number | number[] | null };
+  // Max and Min call it by another name.
+  const attrs = call.attrs as { axis?: number | number[] | null; reductionIndices?: number | number[] | null };
+  const axis = attrs.axis ?? attrs.reductionIndices;
   if (axis === undefined || axis === null) return x.shape.map((_, i) => i);
   return [axis].flat().map((a) => positive(a, x.shape.length));
 }

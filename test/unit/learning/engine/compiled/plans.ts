@@ -6,7 +6,7 @@ import { stream } from '../../../../../protocol/random.ts';
 import { float32, type NamedArrays, sizeOf } from '../../../../../protocol/tensors.ts';
 
 export const ENCODERS = {
-  mlp: { name: 'mlp' },
+  mlp: { name: 'mlp', hidden: [32], dim: 16 },
   conv: { name: 'conv', filters: [8, 16, 16], strides: [1, 2, 1], groups: 4 },
 } as const;
 export const PRETEXTS = ['spectral', 'simclr'] as const;
