@@ -10,7 +10,7 @@ export interface Backoff {
   readonly maxMs: number;
 }
 
-export const DEFAULT_BACKOFF: Backoff = { firstMs: 500, maxMs: 30_000 };
+export const DEFAULT_BACKOFF: Backoff = { firstMs: 250, maxMs: 30_000 };
 
 /**
  * Milliseconds before attempt number `attempt` (from 1).

@@ -32,6 +32,8 @@ export interface RunNotes {
   readonly head: string;
   /** Committed rounds in that transcript, as far as known. */
   readonly round: number;
+  /** Hex of the hash of the model that the last round gave, if its record was seen: the next round must start from it. */
+  readonly modelHash?: string;
   readonly lastOffer?: TakenOffer;
 }
 
@@ -47,11 +49,6 @@ export const FIRST_HEAD = '0'.repeat(64);
 export const notesOf = (notebook: Notebook, planHash: string): RunNotes =>
   notebook.runs[planHash] ?? { head: FIRST_HEAD, round: 0 };
 
-const withRun = (notebook: Notebook, planHash: string, notes: RunNotes): Notebook => ({
-  ...notebook,
-  runs: { ...notebook.runs, [planHash]: notes },
-});
-
 /** After an offer has been accepted. Taking the same offer again (after a reconnection) changes nothing. */
 export function afterAccepting(notebook: Notebook, offer: Offer, offerHash: string, nowMs: number): Notebook {
   const planHash = toHex(offer.planHash);
@@ -59,7 +56,7 @@ export function afterAccepting(notebook: Notebook, offer: Offer, offerHash: stri
   if (notes.lastOffer?.hash === offerHash) return notebook;
   const taken = { hash: offerHash, round: offer.round, attempt: offer.attempt };
   return {
-    ...withRun(notebook, planHash, { ...notes, lastOffer: taken }),
+    ...withNotes(notebook, planHash, { ...notes, lastOffer: taken }),
     acceptedAtMs: [...notebook.acceptedAtMs.filter((t) => t > nowMs - HOUR_MS), nowMs],
   };
 }
@@ -71,10 +68,11 @@ export function afterContributing(notebook: Notebook, modelHash: string): Notebo
   return { ...notebook, contributions: { ...Object.fromEntries(kept), [modelHash]: given + 1 } };
 }
 
-/** After a committed round has been verified, or the head of the transcript has been learnt on joining. */
-export function afterCommit(notebook: Notebook, planHash: string, head: string, round: number): Notebook {
-  return withRun(notebook, planHash, { ...notesOf(notebook, planHash), head, round });
-}
+/** With new notes on one run: its transcript has been looked at. */
+export const withNotes = (notebook: Notebook, planHash: string, notes: RunNotes): Notebook => ({
+  ...notebook,
+  runs: { ...notebook.runs, [planHash]: notes },
+});
 
 /** Reads the notebook under `name`. @throws TacitError run/store when what is there is not one */
 export async function readNotebook(store: ParticipantStore, name: string): Promise<Notebook> {

@@ -3,63 +3,65 @@
  * Its floors are checked against the plan before anything is trained and against each offer before it is accepted. The
  * functions are pure and answer with every reason in plain words, so that a person sees all of them at once.
  */
+import { z } from 'zod';
 import { toHex } from '../protocol/bytes.ts';
-import type { ErrorCode } from '../protocol/errors.ts';
+import { type ErrorCode, TacitError } from '../protocol/errors.ts';
 import type { Offer } from '../protocol/messages.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { type Notebook, notesOf } from './notebook.ts';
 
 /** Names that are allowed; `any` allows whatever this version of the software knows. */
-export type Allowed = 'any' | readonly string[];
+const allowed = z.union([z.literal('any'), z.array(z.string())]).default('any');
+const most = (limit: number) => z.number().positive().default(limit);
+const least = (limit: number) => z.int().min(0).default(limit);
+
+const policySchema = z.strictObject({
+  encoders: allowed,
+  pretexts: allowed,
+  strategies: allowed,
+  privacyModes: allowed,
+  /** SHA-256 (hex) of the plans that are accepted, if only those are. */
+  planHashes: allowed,
+  /** Refuse plans that admit participants without a certificate signed by the operator. */
+  requireCertificates: z.boolean().default(false),
+  /** Fewest participants that a round must want: in a cohort of one, the new model shows everybody that one update. */
+  minCohort: least(2),
+  /** Fewest reports with which the plan may commit a round. */
+  minReports: least(1),
+  /** Fewest local steps: an update of a single step says more about its batch than one of many. */
+  minSteps: least(1),
+  maxSteps: most(10_000),
+  maxBatch: most(4096),
+  maxRounds: most(10_000),
+  /** Largest L2 norm to which an update may be clipped; a norm beyond it bounds nothing. */
+  maxClipNorm: most(1000),
+  /** Largest model that is trained here, in parameters that are sent. */
+  maxParameters: most(50_000_000),
+  /** Offers accepted within any hour. */
+  maxOffersPerHour: most(1200),
+  /** Reports sent for one model, whatever the plan allows. */
+  maxContributionsPerModel: most(2),
+});
 
 /** Floors and ceilings of one participant. */
-export interface LocalPolicy {
-  readonly encoders: Allowed;
-  readonly pretexts: Allowed;
-  readonly strategies: Allowed;
-  readonly privacyModes: Allowed;
-  /** SHA-256 (hex) of the only plans that are accepted; undefined accepts any that passes the rest. */
-  readonly planHashes: readonly string[] | undefined;
-  /** Refuse plans that admit participants without a certificate signed by the operator. */
-  readonly requireCertificates: boolean;
-  /** Fewest participants that a round must want: in a cohort of one, the new model shows everybody that one update. */
-  readonly minCohort: number;
-  /** Fewest reports with which the plan may commit a round. */
-  readonly minReports: number;
-  /** Fewest local steps: an update of a single step says more about its batch than one of many. */
-  readonly minSteps: number;
-  readonly maxSteps: number;
-  readonly maxBatch: number;
-  readonly maxRounds: number;
-  /** Largest L2 norm to which an update may be clipped; a norm beyond it bounds nothing. */
-  readonly maxClipNorm: number;
-  /** Largest model that is trained here, in parameters that are sent. */
-  readonly maxParameters: number;
-  /** Offers accepted within any hour. */
-  readonly maxOffersPerHour: number;
-  /** Reports sent for one model, whatever the plan allows. */
-  readonly maxContributionsPerModel: number;
-}
+export type LocalPolicy = Readonly<z.infer<typeof policySchema>>;
+type Allowed = LocalPolicy['encoders'];
 
 /** Usable with every plan that comes with Tacit, and refuses what no honest plan needs. */
-export const DEFAULT_POLICY: LocalPolicy = {
-  encoders: 'any',
-  pretexts: 'any',
-  strategies: 'any',
-  privacyModes: 'any',
-  planHashes: undefined,
-  requireCertificates: false,
-  minCohort: 2,
-  minReports: 1,
-  minSteps: 1,
-  maxSteps: 10_000,
-  maxBatch: 4096,
-  maxRounds: 10_000,
-  maxClipNorm: 1000,
-  maxParameters: 50_000_000,
-  maxOffersPerHour: 1200,
-  maxContributionsPerModel: 2,
-};
+export const DEFAULT_POLICY: LocalPolicy = policySchema.parse({});
+
+/** A policy from what a person wrote, with the defaults for what is missing. @throws TacitError policy/invalid */
+export function parsePolicy(value: unknown): LocalPolicy {
+  const parsed = policySchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const lines = parsed.error.issues.map((issue) => {
+    const unknown = issue.code === 'unrecognized_keys' ? issue.keys : [];
+    return `${[...issue.path.map(String), ...unknown].join('.') || '(top level)'}: ${unknown.length > 0 ? 'there is no such key' : issue.message}`;
+  });
+  throw new TacitError('policy/invalid', lines.join('\n'), {
+    hint: `A policy may have the keys ${Object.keys(DEFAULT_POLICY).join(', ')}.`,
+  });
+}
 
 /** One reason to refuse: which floor, and what it says in plain words. */
 export interface Refusal {
@@ -88,10 +90,10 @@ export function checkPlan(policy: LocalPolicy, plan: Plan, facts: PlanFacts): re
     if (!allows(policy[floor], value))
       refuse(floor, `${what} "${value}" is not allowed here (${listed(policy[floor])})`);
   };
-  const least = (floor: 'minCohort' | 'minReports' | 'minSteps', what: string, value: number) => {
+  const atLeast = (floor: 'minCohort' | 'minReports' | 'minSteps', what: string, value: number) => {
     if (value < policy[floor]) refuse(floor, `${what} is ${value}; at least ${policy[floor]} is required here`);
   };
-  const most = (
+  const atMost = (
     floor: 'maxSteps' | 'maxBatch' | 'maxRounds' | 'maxClipNorm' | 'maxParameters',
     what: string,
     value: number,
@@ -99,7 +101,7 @@ export function checkPlan(policy: LocalPolicy, plan: Plan, facts: PlanFacts): re
     if (value > policy[floor]) refuse(floor, `${what} is ${value}; at most ${policy[floor]} is allowed here`);
   };
 
-  if (policy.planHashes && !policy.planHashes.includes(facts.planHash)) {
+  if (!allows(policy.planHashes, facts.planHash)) {
     refuse('planHashes', `the plan's hash ${facts.planHash} is not among those that were pinned`);
   }
   name('encoders', 'the encoder', plan.encoder.name);
@@ -109,14 +111,14 @@ export function checkPlan(policy: LocalPolicy, plan: Plan, facts: PlanFacts): re
   if (policy.requireCertificates && plan.admission.certificates !== 'required') {
     refuse('requireCertificates', 'the plan admits participants without a certificate, so some may be invented');
   }
-  least('minCohort', 'the cohort', plan.rounds.cohort);
-  least('minReports', 'the number of reports that commits a round', plan.rounds.minReports);
-  least('minSteps', 'the number of local steps', plan.training.steps);
-  most('maxSteps', 'the number of local steps', plan.training.steps);
-  most('maxBatch', 'the batch size', plan.training.batch);
-  most('maxRounds', 'the number of rounds', plan.rounds.count);
-  most('maxClipNorm', 'the clipping norm', plan.privacy.clipNorm);
-  most('maxParameters', 'the number of parameters sent', facts.parameters);
+  atLeast('minCohort', 'the cohort', plan.rounds.cohort);
+  atLeast('minReports', 'the number of reports that commits a round', plan.rounds.minReports);
+  atLeast('minSteps', 'the number of local steps', plan.training.steps);
+  atMost('maxSteps', 'the number of local steps', plan.training.steps);
+  atMost('maxBatch', 'the batch size', plan.training.batch);
+  atMost('maxRounds', 'the number of rounds', plan.rounds.count);
+  atMost('maxClipNorm', 'the clipping norm', plan.privacy.clipNorm);
+  atMost('maxParameters', 'the number of parameters sent', facts.parameters);
   return refusals;
 }
 
@@ -150,24 +152,27 @@ export function checkOffer(policy: LocalPolicy, offer: Offer, context: OfferCont
     return decline('policy/refused', 'the offer names another plan than the one that was agreed to');
   }
   if (offer.kind !== 'train') return decline('policy/refused', `offers of kind "${offer.kind}" are not taken here`);
-  if (offer.round > plan.rounds.count) {
-    return decline('policy/refused', `round ${offer.round} is beyond the plan's ${plan.rounds.count}`);
+  if (offer.round >= plan.rounds.count) {
+    return decline('policy/refused', `round ${offer.round + 1} is beyond the plan's ${plan.rounds.count}`);
   }
-  const last = notesOf(notebook, toHex(context.planHash)).lastOffer;
-  if (last && last.hash !== offerHash && !isLater(offer, last)) {
-    return decline(
-      'round/stale',
-      `round ${offer.round}, attempt ${offer.attempt} is not after ${last.round}, ${last.attempt}`,
-    );
+  const notes = notesOf(notebook, toHex(context.planHash));
+  const modelHash = toHex(offer.modelHash);
+  if (offer.round === notes.round && notes.modelHash !== undefined && notes.modelHash !== modelHash) {
+    return decline('policy/refused', 'the offer does not start from the model that the last signed round gave');
   }
-  if (last?.hash === offerHash) return { kind: 'accept' };
   const limit = contributionLimit(policy, plan);
-  const given = notebook.contributions[toHex(offer.modelHash)] ?? 0;
+  const given = notebook.contributions[modelHash] ?? 0;
   if (given >= limit) {
     return decline(
       'round/too-many-contributions',
       `this model has been contributed to ${given} times; ${limit} is the limit`,
     );
+  }
+  const last = notes.lastOffer;
+  if (last?.hash === offerHash) return { kind: 'accept' };
+  if (last && !isLater(offer, last)) {
+    const after = `round ${last.round + 1}, attempt ${last.attempt}`;
+    return decline('round/stale', `round ${offer.round + 1}, attempt ${offer.attempt} does not come after ${after}`);
   }
   const recent = notebook.acceptedAtMs.filter((t) => t > nowMs - HOUR_MS).length;
   if (recent >= policy.maxOffersPerHour) {

@@ -37,6 +37,7 @@ export const ERRORS = {
   'plan/invalid': entry('usage', 'A key of the plan is missing, unknown or out of range.'),
   'plan/unknown-name': entry('usage', 'The plan names an encoder, task, strategy or mode that does not exist.'),
   'plan/refused': entry('usage', 'The plan is well formed but cannot hold what it promises.'),
+  'policy/invalid': entry('usage', 'A key of the local policy is unknown or out of range.'),
   'policy/refused': entry('trust', 'The plan or an offer falls below the floors of the local policy.'),
   // data
   'data/not-found': entry('data', 'The data folder or file does not exist.'),

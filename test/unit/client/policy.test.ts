@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { afterAccepting, afterContributing, EMPTY_NOTEBOOK } from '../../../client/notebook.ts';
-import { checkOffer, checkPlan, contributionLimit, DEFAULT_POLICY, type LocalPolicy } from '../../../client/policy.ts';
+import { afterAccepting, afterContributing, EMPTY_NOTEBOOK, withNotes } from '../../../client/notebook.ts';
+import {
+  checkOffer,
+  checkPlan,
+  contributionLimit,
+  DEFAULT_POLICY,
+  type LocalPolicy,
+  parsePolicy,
+} from '../../../client/policy.ts';
 import { toHex } from '../../../protocol/bytes.ts';
 import type { Offer } from '../../../protocol/messages.ts';
 import { smallPlan } from './fixture.ts';
@@ -10,6 +17,21 @@ const FACTS = { planHash: 'ab'.repeat(32), parameters: 1000 };
 const policy = (changes: Partial<LocalPolicy>): LocalPolicy => ({ ...DEFAULT_POLICY, ...changes });
 const floors = (changes: Partial<LocalPolicy>, of = plan): string[] =>
   checkPlan(policy(changes), of, FACTS).map(({ floor }) => floor);
+
+describe('parsePolicy', () => {
+  it('completes what a person wrote', () => {
+    expect(parsePolicy({})).toEqual(DEFAULT_POLICY);
+    expect(parsePolicy({ minCohort: 5, encoders: ['conv'] })).toEqual(policy({ minCohort: 5, encoders: ['conv'] }));
+  });
+
+  it('names a key that is unknown or out of range', () => {
+    expect(() => parsePolicy({ minimumCohort: 3 })).toThrow(
+      expect.objectContaining({ code: 'policy/invalid', message: expect.stringContaining('minimumCohort') }),
+    );
+    expect(() => parsePolicy({ minCohort: 'three' })).toThrow(expect.objectContaining({ code: 'policy/invalid' }));
+    expect(() => parsePolicy('none')).toThrow(expect.objectContaining({ code: 'policy/invalid' }));
+  });
+});
 
 describe('checkPlan', () => {
   it('admits a plain plan under the default policy', () => {
@@ -84,7 +106,8 @@ describe('checkOffer', () => {
     expect(decide(offer({ task: 'other' }))).toBe('round/stale');
     expect(decide(offer({ planHash: new Uint8Array(32) }))).toBe('policy/refused');
     expect(decide(offer({ kind: 'evaluate' }))).toBe('policy/refused');
-    expect(decide(offer({ round: 4 }))).toBe('policy/refused');
+    expect(decide(offer({ round: 3 }))).toBe('policy/refused');
+    expect(decide(offer({ round: 2 }))).toBe('accept');
   });
 
   it('moves forward only: (round, attempt) after the last', () => {
@@ -93,7 +116,8 @@ describe('checkOffer', () => {
     expect(decide(offer({ round: 2, attempt: 1 }), after)).toBe('round/stale');
     expect(decide(offer({ round: 1, attempt: 9 }), after)).toBe('round/stale');
     expect(decide(offer({ round: 2, attempt: 3 }), after)).toBe('accept');
-    expect(decide(offer({ round: 3, attempt: 1 }), after)).toBe('accept');
+    const before = afterAccepting(EMPTY_NOTEBOOK, offer({ round: 1, attempt: 2 }), 'last', NOW);
+    expect(decide(offer({ round: 2, attempt: 1 }), before)).toBe('accept');
   });
 
   it('contributes to one model as often as both plan and policy allow', () => {
@@ -104,9 +128,23 @@ describe('checkOffer', () => {
     expect(contributionLimit(policy({ maxContributionsPerModel: 1 }), plan)).toBe(1);
     expect(decide(offer(), once)).toBe('accept');
     expect(decide(offer(), twice)).toBe('round/too-many-contributions');
-    expect(decide(offer({ round: 3, modelVersion: 9 }), twice)).toBe('round/too-many-contributions');
+    expect(decide(offer({ round: 2, modelVersion: 9 }), twice)).toBe('round/too-many-contributions');
     expect(decide(offer(), once, { maxContributionsPerModel: 1 })).toBe('round/too-many-contributions');
     expect(decide(offer({ modelHash: new Uint8Array(32).fill(2) }), twice)).toBe('accept');
+  });
+
+  it('starts only from the model that the last signed round gave', () => {
+    const notes = { head: '1'.repeat(64), round: 1, modelHash: toHex(offer().modelHash) };
+    const after = withNotes(EMPTY_NOTEBOOK, toHex(planHash), notes);
+    expect(decide(offer({ round: 1 }), after)).toBe('accept');
+    expect(decide(offer({ round: 1, modelHash: new Uint8Array(32).fill(9) }), after)).toBe('policy/refused');
+  });
+
+  it('counts contributions to a model that comes with the offer taken last', () => {
+    const taken = afterAccepting(EMPTY_NOTEBOOK, offer(), 'last', NOW);
+    const hash = toHex(offer().modelHash);
+    const full = afterContributing(afterContributing(taken, hash), hash);
+    expect(decide(offer(), full, {}, 'last')).toBe('round/too-many-contributions');
   });
 
   it('takes so many offers an hour and no more', () => {
