@@ -5,7 +5,7 @@
 import type { Command } from 'commander';
 import { type ErrorCode, TacitError } from '../protocol/errors.ts';
 import { renderError } from './errors.ts';
-import { createProgress, type Progress } from './progress.ts';
+import { createProgress, type Progress, type RoundProgress } from './progress.ts';
 
 /** The process around a command; tests put their own in its place. */
 export interface Shell {
@@ -28,6 +28,8 @@ export interface Context {
   readonly signal: AbortSignal;
   readonly json: boolean;
   readonly progress: Progress;
+  /** The same for code that knows nothing of a command line (simulations/). */
+  readonly io: { progress(text: string): void; round(round: RoundProgress): void; print(text: string): void };
   /** A line for people on stdout; with --json it goes nowhere. */
   print(text: string): void;
   /** The result: with --json its one line, otherwise `text`. */
@@ -52,13 +54,15 @@ export function createContext(shell: Shell, options: OutputOptions): Context {
     progress.pause();
     stdout.write(text.endsWith('\n') ? text : `${text}\n`);
   };
+  const print = (text: string): void => {
+    if (!json) say(text);
+  };
   return {
     signal,
     json,
     progress,
-    print: (text) => {
-      if (!json) say(text);
-    },
+    io: { progress: progress.live, round: progress.round, print },
+    print,
     result: (value, text) => {
       progress.end();
       if (json) say(JSON.stringify(value));

@@ -6,7 +6,7 @@ import { action, type Shell } from '../context.ts';
 import * as options from '../options.ts';
 import type { Override } from '../overrides.ts';
 
-interface Options {
+export interface StartOptions {
   readonly dataset: BundledName;
   readonly plan?: string;
   readonly quick?: boolean;
@@ -45,7 +45,7 @@ export function addStart(program: Command, shell: Shell): void {
     'npm start -- --set rounds=3 --set alpha=0.1 --json',
   );
   command.action(
-    action(shell, async (context, given: Options) => {
+    action(shell, async (context, given: StartOptions) => {
       const { start } = await import('../start.ts');
       await start(context, given);
     }),

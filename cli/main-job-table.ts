@@ -1,0 +1,41 @@
+/** The main job's result on a terminal: what was run, the table, and whether pre-training was worth it. */
+import { type MainJobResult, pairedGain, ROW_LABELS, ROWS } from '../simulations/result.ts';
+import { renderTable } from './table.ts';
+import { formatBytes, formatPercent, formatSeconds } from './units.ts';
+
+function gainLine(result: MainJobResult): string {
+  const { federated, scratch } = result.rows;
+  const gains = pairedGain(federated, scratch).map(({ mean, standardError }, i) => {
+    const sign = mean < 0 ? '−' : '+';
+    const points = `${sign}${(100 * Math.abs(mean)).toFixed(1)} ± ${(100 * standardError).toFixed(1)}`;
+    return `${points} at ${result.labelsPerClass[i]}`;
+  });
+  return `Federated pre-training against training from scratch, points ± standard error over the same draws: ${gains.join(', ')}.`;
+}
+
+/** Several lines; the run folder is named by the caller. */
+export function renderMainJob(result: MainJobResult): string {
+  const draws = result.rows.federated.draws[0]?.length ?? 0;
+  const table = renderTable(
+    [
+      { title: 'accuracy in %, labels per class →' },
+      ...result.labelsPerClass.map((n) => ({ title: String(n), align: 'right' as const })),
+    ],
+    ROWS.map((row) => {
+      const { mean, sd } = result.rows[row];
+      return [ROW_LABELS[row], ...mean.map((value, i) => formatPercent(value, sd[i]))];
+    }),
+  );
+  return [
+    `${result.dataset} · ${result.partition} · ${result.participants} participants · ${result.rounds} rounds · seed ${result.seed} · ${result.engine}`,
+    `${formatSeconds(result.seconds)}, of which ${formatSeconds(result.federatedSeconds)} federated · ↑ ${formatBytes(result.bytesUp)} ↓ ${formatBytes(result.bytesDown)}`,
+    '',
+    table,
+    '',
+    `Mean ± standard deviation over ${draws} label draws, on ${result.testImages} held-out images.`,
+    ...(result.quick ? ['--quick: fewer rounds, draws and steps; run without it for numbers to quote.'] : []),
+    gainLine(result),
+    result.privacyStatement,
+    `model ${result.modelHash}`,
+  ].join('\n');
+}
