@@ -1,0 +1,122 @@
+/**
+ * From a participant's values to the words of its report, and from the sum of reports back to means (SPEC.md §8): one ordered
+ * list of steps, each with a participant's half and a coordinator's half; the second halves run in reverse order.
+ */
+import { dequantise, quantise } from './fixed-point.ts';
+import type { Plan } from './plan.ts';
+import type { Exchange } from './sections.ts';
+import {
+  applyWeight,
+  normaliseMetrics,
+  removeWeight,
+  restoreMetrics,
+  type Values,
+  valuesOf,
+  WEIGHT,
+  weightOf,
+} from './weighting.ts';
+
+/** What a step needs to know: nothing here comes from the other side, all of it from the plan. */
+export interface StepContext {
+  readonly plan: Plan;
+  readonly exchange: Exchange;
+  /** Of the participant whose report is built; 1 while a sum is opened. */
+  readonly weight: number;
+}
+
+/** Values until the fixed-point step, words after it. */
+export interface Draft {
+  readonly values: Values;
+  readonly words: Int32Array;
+}
+
+export interface ReportStep {
+  readonly name: string;
+  client(draft: Draft, context: StepContext): Draft;
+  server(sum: Draft, context: StepContext): Draft;
+}
+
+const onValues = (
+  name: string,
+  client: (values: Values, context: StepContext) => Values,
+  server: (values: Values, context: StepContext) => Values,
+): ReportStep => ({
+  name,
+  client: (draft, context) => ({ ...draft, values: client(draft.values, context) }),
+  server: (draft, context) => ({ ...draft, values: server(draft.values, context) }),
+});
+
+/** Scales the sections of each clip group together so that their L2 norm is at most the plan's `clipNorm`. */
+export function clip(exchange: Exchange, values: Values, clipNorm: number): Values {
+  const clipped: Record<string, Float32Array | Float64Array> = { ...values };
+  const groups = new Set(exchange.sections.map(({ clipGroup }) => clipGroup).filter((group) => group !== null));
+  for (const group of groups) {
+    const members = exchange.sections.filter(({ clipGroup }) => clipGroup === group);
+    let squares = 0;
+    for (const section of members) for (const x of valuesOf(section, values)) squares += x * x;
+    const norm = Math.sqrt(squares);
+    if (!(norm > clipNorm)) continue;
+    const factor = clipNorm / norm;
+    for (const section of members)
+      clipped[section.name] = Float64Array.from(valuesOf(section, values), (x) => x * factor);
+  }
+  return clipped;
+}
+
+const unchanged = (values: Values): Values => values;
+
+/** The steps of mode `sealed`, in the participant's order. */
+export const REPORT_STEPS: readonly ReportStep[] = [
+  onValues('clip', (values, { plan, exchange }) => clip(exchange, values, plan.privacy.clipNorm), unchanged),
+  onValues(
+    'metrics',
+    (values, { exchange }) => normaliseMetrics(exchange, values),
+    (values, { exchange }) => restoreMetrics(exchange, values),
+  ),
+  onValues(
+    'weight',
+    (values, { exchange, weight }) => applyWeight(exchange, values, weight),
+    (values, { exchange }) => removeWeight(exchange, values),
+  ),
+  {
+    name: 'fixed-point',
+    client: ({ values }, { plan, exchange }) => ({ values, words: quantise(exchange, values, plan.rounds.maxCohort) }),
+    server: ({ words }, { plan, exchange }) => ({ values: dequantise(exchange, words, plan.rounds.maxCohort), words }),
+  },
+];
+
+const NO_WORDS = new Int32Array(0);
+
+/**
+ * The report of a participant with so many examples: `values` holds every section but `weight`.
+ * @throws TacitError report/not-finite if training gave NaN or an infinity, report/malformed if a section is missing
+ */
+export function buildReport(plan: Plan, exchange: Exchange, values: Values, examples: number): Int32Array {
+  const context = { plan, exchange, weight: weightOf(plan, examples) };
+  const start: Draft = { values: { ...values, [WEIGHT]: Float64Array.of(context.weight) }, words: NO_WORDS };
+  return REPORT_STEPS.reduce((draft, step) => step.client(draft, context), start).words;
+}
+
+/** What a sum of reports says. */
+export interface OpenedSum {
+  /** Means of the weighted sections and sums of the others, by name; without the weight and the metrics. */
+  readonly sections: Readonly<Record<string, Float32Array>>;
+  /** Σ w̃. */
+  readonly weight: number;
+  /** Weighted means of the metrics, without the prefix `metrics/`. */
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+/** Means of the sum of reports. @throws TacitError report/malformed, report/out-of-bounds */
+export function openSum(plan: Plan, exchange: Exchange, sum: Int32Array): OpenedSum {
+  const context = { plan, exchange, weight: 1 };
+  const start: Draft = { values: {}, words: sum };
+  const { values } = REPORT_STEPS.reduceRight((draft, step) => step.server(draft, context), start);
+  const sections: Record<string, Float32Array> = {};
+  const metrics: Record<string, number> = {};
+  for (const { name } of exchange.sections) {
+    if (name.startsWith('metrics/')) metrics[name.slice('metrics/'.length)] = values[name]![0]!;
+    else if (name !== WEIGHT) sections[name] = new Float32Array(values[name]!);
+  }
+  return { sections, weight: values[WEIGHT]![0]!, metrics };
+}

@@ -1,0 +1,70 @@
+/**
+ * Two of the steps between a participant's values and its report (SPEC.md §8.2): metrics mapped to [0, 1], and the weight by which
+ * weighted sections are multiplied before they are summed. Both are undone on sums.
+ */
+import { TacitError } from './errors.ts';
+import type { Plan } from './plan.ts';
+import type { Exchange, Section } from './sections.ts';
+
+/** Values by the names of sections. */
+export type Values = Readonly<Record<string, Float32Array | Float64Array>>;
+export type DoubleValues = Readonly<Record<string, Float64Array>>;
+
+export const WEIGHT = 'weight';
+
+/** w̃ ∈ (0, 1]: min(examples, maxExamples) / maxExamples, or 1 when the plan's weights are uniform. */
+export function weightOf(plan: Plan, examples: number): number {
+  if (!Number.isSafeInteger(examples) || examples < 1) throw new RangeError(`${examples} examples have no weight`);
+  if (plan.privacy.weights === 'uniform') return 1;
+  return Math.min(examples, plan.privacy.maxExamples) / plan.privacy.maxExamples;
+}
+
+/** The values of a section, of its length. @throws TacitError report/malformed */
+export function valuesOf(section: Section, values: Values): Float32Array | Float64Array {
+  const found = Object.hasOwn(values, section.name) ? values[section.name] : undefined;
+  if (found?.length === section.length) return found;
+  throw new TacitError('report/malformed', `section ${section.name} has ${found?.length ?? 'no'} values`, {
+    where: section.name,
+  });
+}
+
+/** Applies `f` to every value of the sections that it is for; other sections are carried over. */
+function mapSections(
+  exchange: Exchange,
+  values: Values,
+  f: (section: Section) => ((x: number) => number) | undefined,
+): DoubleValues {
+  return Object.fromEntries(
+    exchange.sections.map((section) => {
+      const map = f(section);
+      const mapped = new Float64Array(valuesOf(section, values));
+      if (map) for (let i = 0; i < mapped.length; i++) mapped[i] = map(mapped[i]!);
+      return [section.name, mapped];
+    }),
+  );
+}
+
+const clamp = (x: number, low: number, high: number): number => (x < low ? low : x > high ? high : x);
+
+/** Metrics to [0, 1]: (x − low) / (high − low), clamped. NaN stays NaN. */
+export const normaliseMetrics = (exchange: Exchange, values: Values): DoubleValues =>
+  mapSections(exchange, values, ({ range }) => range && ((x) => clamp((x - range[0]) / (range[1] - range[0]), 0, 1)));
+
+/** Means of metrics back to their range. */
+export const restoreMetrics = (exchange: Exchange, means: Values): DoubleValues =>
+  mapSections(exchange, means, ({ range }) => range && ((x) => range[0] + x * (range[1] - range[0])));
+
+/** Weighted sections times the weight, which itself becomes the section `weight`. */
+export function applyWeight(exchange: Exchange, values: Values, weight: number): DoubleValues {
+  if (!(weight > 0 && weight <= 1)) throw new TacitError('report/out-of-bounds', `a weight of ${weight}`);
+  return mapSections(exchange, { ...values, [WEIGHT]: Float64Array.of(weight) }, ({ reduce }) =>
+    reduce === 'weightedSum' ? (x) => x * weight : undefined,
+  );
+}
+
+/** Weighted sums divided by the sum of weights; plain sums as they are. @throws TacitError report/out-of-bounds if that sum is not positive */
+export function removeWeight(exchange: Exchange, sums: Values): DoubleValues {
+  const total = sums[WEIGHT]?.[0] ?? 0;
+  if (!(total > 0)) throw new TacitError('report/out-of-bounds', `the weights add up to ${total}`);
+  return mapSections(exchange, sums, ({ reduce }) => (reduce === 'weightedSum' ? (x) => x / total : undefined));
+}
