@@ -1,4 +1,4 @@
-/** One socket.io socket as a `Connection`: backpressure in both directions, a byte cap before sign-in, unknown events refused. */
+/** One socket.io socket as a `Connection`: backpressure towards the sender, a byte cap before sign-in, unknown events refused. */
 import type { Socket } from 'socket.io';
 import { TacitError } from '../protocol/errors.ts';
 import { type Connection, LIMITS } from '../protocol/transport.ts';
@@ -12,7 +12,8 @@ const MAX_EARLY_FRAMES = 64;
 
 export interface SocketConnectionOptions {
   readonly remote: string;
-  readonly bytesBeforeSignIn: number;
+  /** Called when the peer has signed in. */
+  readonly signedIn: () => void;
 }
 
 /** The parts of engine.io that its types leave out. */
@@ -22,7 +23,30 @@ interface Engine {
     readonly socket?: { readonly bufferedAmount: number; terminate(): void };
     on(event: 'drain', listener: () => void): void;
   };
+}
+
+/** What engine.io calls a socket: the connection before any namespace was joined. */
+export interface EngineSocket extends Engine {
   on(event: 'packet', listener: (packet: { readonly data?: unknown }) => void): void;
+}
+
+/** Ends a connection without waiting for the other side: nothing more is read or written. */
+export const terminate = (engine: Engine): void => engine.transport.socket?.terminate();
+
+/**
+ * Counts what comes in from the first byte, and ends the connection above `limit`. @returns what lifts the limit
+ */
+export function capBeforeSignIn(engine: EngineSocket, limit: number): () => void {
+  let bytes = 0;
+  let signedIn = false;
+  engine.on('packet', ({ data }) => {
+    if (signedIn) return;
+    bytes += sizeOf(data);
+    if (bytes > limit) terminate(engine);
+  });
+  return () => {
+    signedIn = true;
+  };
 }
 
 const sizeOf = (data: unknown): number =>
@@ -36,8 +60,6 @@ export function connectionOver(socket: Socket, options: SocketConnectionOptions)
   let receive: ((frame: Uint8Array) => void) | undefined;
   let endReason: string | undefined;
   let closeReason: string | undefined;
-  let signedIn = false;
-  let bytes = 0;
 
   const unsent = (): number =>
     engine.writeBuffer.reduce((n, { data }) => n + sizeOf(data), 0) + (engine.transport.socket?.bufferedAmount ?? 0);
@@ -49,7 +71,7 @@ export function connectionOver(socket: Socket, options: SocketConnectionOptions)
   /** For a peer that breaks the transport's rules: nothing more is read, written or waited for. */
   const cutOff = (reason: string): void => {
     closeReason ??= reason;
-    engine.transport.socket?.terminate();
+    terminate(engine);
   };
   const take = (frame: Uint8Array): void => {
     if (closeReason !== undefined) return;
@@ -64,10 +86,6 @@ export function connectionOver(socket: Socket, options: SocketConnectionOptions)
     }
   };
 
-  engine.on('packet', ({ data }) => {
-    bytes += sizeOf(data);
-    if (!signedIn && bytes > options.bytesBeforeSignIn) cutOff('too many bytes before sign-in');
-  });
   engine.transport.on('drain', () => {
     if (unsent() <= PAUSE_BYTES) for (const sender of waiting.splice(0)) sender.resolve();
   });
@@ -108,9 +126,7 @@ export function connectionOver(socket: Socket, options: SocketConnectionOptions)
       else ended(endReason);
     },
     close: (reason = 'closed') => close(reason),
-    signedIn: () => {
-      signedIn = true;
-    },
+    signedIn: options.signedIn,
   };
 }
 

@@ -10,7 +10,7 @@ import type { Listener } from '../protocol/transport.ts';
 import { LIMITS } from '../protocol/transport.ts';
 import { type OriginPolicy, originAllowed } from './origin.ts';
 import { keyedBuckets, type Rate } from './rate-limit.ts';
-import { connectionOver } from './socket-connection.ts';
+import { capBeforeSignIn, connectionOver, type EngineSocket } from './socket-connection.ts';
 
 /** Largest WebSocket message: a frame, and what the transport puts around it. */
 const MAX_MESSAGE_BYTES = 1.25 * 2 ** 20;
@@ -58,6 +58,8 @@ export function socketListener(server: HttpServer | HttpsServer, options: Socket
       return wait > 0 ? decide('too many connections', false) : decide(null, true);
     },
   });
+  const caps = new WeakMap<object, () => void>();
+  io.engine.on('connection', (engine: EngineSocket) => caps.set(engine, capBeforeSignIn(engine, bytesBeforeSignIn)));
   const early: Socket[] = [];
   let accept: ((socket: Socket) => void) | undefined;
   io.on('connection', (socket) => {
@@ -67,7 +69,12 @@ export function socketListener(server: HttpServer | HttpsServer, options: Socket
   return {
     onConnection(receive) {
       accept = (socket) =>
-        receive(connectionOver(socket, { remote: addressOf(socket.request, behindProxy), bytesBeforeSignIn }));
+        receive(
+          connectionOver(socket, {
+            remote: addressOf(socket.request, behindProxy),
+            signedIn: () => caps.get(socket.conn)?.(),
+          }),
+        );
       for (const socket of early.splice(0)) accept(socket);
     },
     // The HTTP server is closed by whoever opened it.
