@@ -4,7 +4,7 @@
  * map is separable; with it, each pixel is a weighted sum of four gathered ones.
  */
 import type { Rng } from '../../protocol/random.ts';
-import type { NDArray, TensorSpec } from '../../protocol/tensors.ts';
+import { float32, int32, type NDArray, sizeOf, type TensorSpec } from '../../protocol/tensors.ts';
 import type { ImageShape } from '../contracts.ts';
 import type { ImageSpec } from './image-spec.ts';
 import { blank, logUniform, type Part, uniform } from './part.ts';
@@ -37,13 +37,9 @@ function drawFrame(rng: Rng, spec: ImageSpec): Frame {
   };
 }
 
-/** Two neighbouring pixels and the weight of the second; undefined outside of the image. `at` in pixels, centres at integers. */
-function neighbours(at: number, size: number): { first: number; second: number; weight: number } | undefined {
-  if (at < -0.5 || at > size - 0.5) return undefined;
-  const clamped = Math.min(Math.max(at, 0), size - 1);
-  const first = Math.floor(clamped);
-  return { first, second: Math.min(first + 1, size - 1), weight: clamped - first };
-}
+/** A position in pixels, centres at integers, moved to the edge from up to half a pixel beyond it; −1 if it is farther out. */
+const inside = (at: number, size: number): number =>
+  at < -0.5 || at > size - 0.5 ? -1 : Math.min(Math.max(at, 0), size - 1);
 
 /** Offset of pixel i of n from the view's centre, as a fraction of the view. */
 const offset = (i: number, n: number): number => (i + 0.5) / n - 0.5;
@@ -57,11 +53,12 @@ function fillAxis(
   [outputStep, inputStep]: readonly [number, number],
 ): void {
   for (let i = 0; i < n; i++) {
-    const near = neighbours(source(i), n);
-    if (!near) continue;
+    const at = inside(source(i), n);
+    if (at < 0) continue;
+    const first = Math.floor(at);
     const row = start + i * outputStep;
-    matrix[row + near.first * inputStep]! += 1 - near.weight;
-    matrix[row + near.second * inputStep]! += near.weight;
+    matrix[row + first * inputStep]! += 1 - (at - first);
+    matrix[row + Math.min(first + 1, n - 1) * inputStep]! += at - first;
   }
 }
 
@@ -90,30 +87,37 @@ const warpSpecs = ([height, width]: ImageShape, batch: number): Record<'index' |
   weight: { shape: [4, batch * height * width, 1], dtype: 'float32' },
 });
 
-/** Writes the four pixels and weights of one image's view. */
-function fillWarp(index: NDArray, weight: NDArray, image: number, frame: Frame, [height, width]: ImageShape): void {
-  const pixels = index.shape[1]!;
-  const [cos, sin] = [Math.cos(frame.angle), Math.sin(frame.angle)];
+/** Writes the four pixels and weights of every pixel of one view: once per pixel of a batch, so without objects. */
+function fillWarp(index: Int32Array, weight: Float32Array, image: number, frame: Frame, shape: ImageShape): void {
+  const [height, width] = shape;
+  const pixels = index.length / 4;
   const start = image * height * width;
+  // steps in pixels of the image, so that a rotation keeps its shape whatever the crop's aspect
+  const [cos, sin] = [Math.cos(frame.angle), Math.sin(frame.angle)];
+  const stepX = frame.mirror * frame.width;
+  let at = start;
   for (let i = 0; i < height; i++) {
-    for (let j = 0; j < width; j++) {
-      // in pixels of the image, so that a rotation keeps its shape whatever the crop's aspect
-      const v = frame.height * height * offset(i, height);
-      const u = frame.mirror * frame.width * width * offset(j, width);
-      const y = neighbours(frame.centreY * height + sin * u + cos * v - 0.5, height);
-      const x = neighbours(frame.centreX * width + cos * u - sin * v - 0.5, width);
-      if (!y || !x) continue;
-      const at = start + i * width + j;
-      const corners = [
-        [y.first, x.first, (1 - y.weight) * (1 - x.weight)],
-        [y.first, x.second, (1 - y.weight) * x.weight],
-        [y.second, x.first, y.weight * (1 - x.weight)],
-        [y.second, x.second, y.weight * x.weight],
-      ] as const;
-      for (const [k, [row, column, share]] of corners.entries()) {
-        index.data[k * pixels + at] = start + row * width + column;
-        weight.data[k * pixels + at] = share;
-      }
+    const v = frame.height * (i + 0.5 - height / 2);
+    for (let j = 0; j < width; j++, at++) {
+      const u = stepX * (j + 0.5 - width / 2);
+      const y = inside(frame.centreY * height + sin * u + cos * v - 0.5, height);
+      const x = inside(frame.centreX * width + cos * u - sin * v - 0.5, width);
+      if (y < 0 || x < 0) continue;
+      const top = Math.floor(y);
+      const left = Math.floor(x);
+      const down = y - top;
+      const right = x - left;
+      const first = start + top * width + left;
+      const next = left + 1 < width ? 1 : 0;
+      const below = top + 1 < height ? width : 0;
+      index[at] = first;
+      index[at + pixels] = first + next;
+      index[at + 2 * pixels] = first + below;
+      index[at + 3 * pixels] = first + below + next;
+      weight[at] = (1 - down) * (1 - right);
+      weight[at + pixels] = (1 - down) * right;
+      weight[at + 2 * pixels] = down * (1 - right);
+      weight[at + 3 * pixels] = down * right;
     }
   }
 }
@@ -123,9 +127,10 @@ export const warp: Part = {
   active: (spec) => spec.rotateDegrees > 0,
   specs: (_, shape, batch) => warpSpecs(shape, batch),
   draw: (rng, spec, shape, batch) => {
-    const { index, weight } = blank(warpSpecs(shape, batch));
+    const specs = warpSpecs(shape, batch);
+    const [index, weight] = [new Int32Array(sizeOf(specs.index.shape)), new Float32Array(sizeOf(specs.weight.shape))];
     for (let b = 0; b < batch; b++) fillWarp(index, weight, b, drawFrame(rng, spec), shape);
-    return { index, weight };
+    return { index: int32(specs.index.shape, index), weight: float32(specs.weight.shape, weight) };
   },
   apply: ({ tf }, images, { index, weight }) => {
     const channels = images.shape[3]!;
