@@ -44,7 +44,7 @@ function mapSections(
   );
 }
 
-const clamp = (x: number, low: number, high: number): number => (x < low ? low : x > high ? high : x);
+const clamp = (x: number, low: number, high: number): number => Math.min(Math.max(x, low), high);
 
 /** Metrics to [0, 1]: (x − low) / (high − low), clamped. NaN stays NaN. */
 export const normaliseMetrics = (exchange: Exchange, values: Values): DoubleValues =>
