@@ -42,6 +42,8 @@ export interface Group {
   readonly writeBack: 'global' | 'local' | 'ema' | 'dapu';
   /** Whether a participant keeps its own copy between its rounds. */
   readonly persist: boolean;
+  /** Group of equal names and shapes whose values it takes where a participant has none of its own: a target starts as its online network. */
+  readonly startsAs?: string;
 }
 
 export interface PretextContext<Spec> {

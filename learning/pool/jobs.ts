@@ -1,0 +1,26 @@
+/** The jobs that a training pool can run. A new one is a file under jobs/ and a line here. */
+import { central } from './jobs/central.ts';
+import { embed } from './jobs/embed.ts';
+import { evaluate } from './jobs/evaluate.ts';
+import { fineTune } from './jobs/fine-tune.ts';
+import { probe } from './jobs/probe.ts';
+import { train } from './jobs/train.ts';
+
+export const jobs = {
+  /** A participant's local round. */
+  train,
+  /** Self-supervised training of one model on one source, with nobody else. */
+  central,
+  /** Features of every example of a source. */
+  embed,
+  /** A label-budget curve of features. */
+  probe,
+  /** What is known of features with all their labels: probe, neighbours, rank. */
+  evaluate,
+  /** Supervised training on a few labels: fine-tuning, or from scratch. */
+  'fine-tune': fineTune,
+} as const;
+
+export type JobName = keyof typeof jobs;
+export type JobInput<Name extends JobName> = Parameters<(typeof jobs)[Name]>[0];
+export type JobOutput<Name extends JobName> = Awaited<ReturnType<(typeof jobs)[Name]>>;
