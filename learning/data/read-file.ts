@@ -1,8 +1,9 @@
-/** Reads a data file in Node, gunzipping it when it is gzip; a truncated gzip file gives what could be read. */
+/** Reads data files in Node, gunzipping those that are gzip. */
 import { open, readFile, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { constants, createGunzip, gunzip } from 'node:zlib';
 import { TacitError } from '../../protocol/errors.ts';
+import { isIdx, parseIdx } from './idx.ts';
 
 const unzip = promisify(gunzip);
 const MAX_BYTES = 2 ** 32;
@@ -29,8 +30,7 @@ export async function fileSignature(path: string): Promise<string> {
 }
 
 /**
- * @returns the uncompressed bytes; for a gzip file that ends early, the bytes up to there, so that the caller can say how
- * many were expected
+ * The uncompressed bytes of a file. Of a truncated IDX file it says how many bytes were expected.
  * @throws TacitError data/not-found, data/unreadable
  */
 export async function readDataFile(path: string): Promise<Uint8Array> {
@@ -43,7 +43,8 @@ export async function readDataFile(path: string): Promise<Uint8Array> {
   } catch (thrown) {
     if (codeOf(thrown) !== 'Z_BUF_ERROR') throw damaged(path, thrown);
     const partial = await unzip(bytes, { maxOutputLength: MAX_BYTES, finishFlush: constants.Z_SYNC_FLUSH });
-    return partial;
+    if (isIdx(partial)) parseIdx(partial, path);
+    throw endsEarly(path);
   }
 }
 
@@ -62,14 +63,15 @@ export async function* readText(path: string): AsyncGenerator<string> {
     yield decoder.decode();
   } catch (thrown) {
     if (thrown instanceof TacitError) throw thrown;
-    if (codeOf(thrown) === 'Z_BUF_ERROR') {
-      throw new TacitError('data/unreadable', `${path} is truncated: the gzip file ends early`, { where: path });
-    }
+    if (codeOf(thrown) === 'Z_BUF_ERROR') throw endsEarly(path);
     throw codeOf(thrown).startsWith('Z_') ? damaged(path, thrown) : fileError(thrown, path);
   } finally {
     await file.close();
   }
 }
+
+const endsEarly = (path: string): TacitError =>
+  new TacitError('data/unreadable', `${path} is truncated: the gzip file ends early`, { where: path });
 
 export const damaged = (path: string, cause: unknown): TacitError =>
   new TacitError('data/unreadable', `${path} is damaged: ${cause instanceof Error ? cause.message : cause}`, {
