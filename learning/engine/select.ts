@@ -11,8 +11,15 @@ interface CompiledModule {
   compiledEngine(options: EngineOptions): Promise<Engine>;
 }
 
-/** Modules of engines that a build may lack; `auto` prefers the compiled one. */
-const MODULES: { readonly compiled?: () => Promise<CompiledModule> } = {};
+/** The compiled engine of this platform. A bundle for browsers must not follow the path to Node's, hence the variable. */
+const MODULES: { readonly compiled?: () => Promise<CompiledModule> } = globalThis.process?.versions?.node
+  ? {
+      compiled: () => {
+        const path: string = './compiled.ts';
+        return import(/* @vite-ignore */ path) as Promise<CompiledModule>;
+      },
+    }
+  : {};
 
 export interface SelectedEngine {
   readonly engine: Engine;

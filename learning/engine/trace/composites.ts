@@ -27,7 +27,11 @@ function groupNorm(x: Tensor, scale: Tensor, offset: Tensor, groups: number, eps
   });
 }
 
-const composites: Partial<Composites> = { groupNorm };
+const composites: Partial<Composites> = {
+  groupNorm,
+  globalAveragePool: (x) => tf.mean(x, [1, 2]),
+  conv2d: (x, kernel, { stride, padding }) => tf.conv2d(x as tf.Tensor4D, kernel as tf.Tensor4D, stride, padding),
+};
 
 /** What a program is handed while it is traced. */
 export const traceOps = (): Ops => makeOps(tf, composites);

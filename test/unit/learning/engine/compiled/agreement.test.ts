@@ -13,7 +13,7 @@ import { ENCODERS, feedsOf, PRETEXTS, planOf } from './plans.ts';
 const STEPS = 50;
 
 const largest = (...arrays: readonly NDArray[]): number =>
-  arrays.reduce((most, { data }) => data.reduce((m: number, x: number) => Math.max(m, Math.abs(x)), most), 0);
+  Math.max(...arrays.map(({ data }) => Math.max(...Array.from(data, Math.abs))));
 
 /**
  * The largest difference in any tensor, relative to that tensor's largest element; tensors that vanish beside the others
@@ -22,7 +22,7 @@ const largest = (...arrays: readonly NDArray[]): number =>
 function disagreement(a: NamedArrays, b: NamedArrays): number {
   const floor = largest(...Object.values(a)) / 100;
   const differences = Object.entries(a).map(([name, array]) => {
-    const difference = array.data.map((x: number, i: number) => x - b[name]!.data[i]!);
+    const difference = Float32Array.from(array.data, (x, i) => x - b[name]!.data[i]!);
     return largest({ ...array, data: difference }) / Math.max(floor, largest(array));
   });
   return Math.max(...differences);

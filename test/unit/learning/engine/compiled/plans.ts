@@ -7,7 +7,7 @@ import { float32, type NamedArrays, sizeOf } from '../../../../../protocol/tenso
 
 export const ENCODERS = {
   mlp: { name: 'mlp', hidden: [32], dim: 16 },
-  conv: { name: 'conv', filters: [8, 16, 16], strides: [1, 2, 1], groups: 4 },
+  conv: { name: 'conv', filters: [4, 8], strides: [1, 2], groups: 2 },
 } as const;
 export const PRETEXTS = ['spectral', 'simclr'] as const;
 
@@ -21,7 +21,7 @@ export function planOf({ encoder, pretext, optimiser }: Case): Plan {
   return completePlan({
     version: 1,
     task: `${encoder}-${pretext}`,
-    data: { shape: [9, 8, 1], normalisation: { mean: [0.3], std: [0.4] } },
+    data: { shape: [7, 6, 1], normalisation: { mean: [0.3], std: [0.4] } },
     encoder: ENCODERS[encoder],
     pretext: { name: pretext, projector: { hidden: [24], dim: 12 } },
     augmentation: { name: 'image' },
