@@ -9,7 +9,7 @@ export const fedavg: Strategy = {
   name: 'fedavg',
   init: () => ({}),
   apply: (state, { plan, exchange, aggregate, global }) => {
-    const delta = aggregate.delta;
+    const delta = aggregate.sections.delta;
     if (!delta || delta.length !== global.length) {
       throw new TacitError(
         'internal',

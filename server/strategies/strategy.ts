@@ -3,17 +3,16 @@
  * It sees only what aggregation releases (means and sums of sections), never one participant's report.
  */
 import type { Plan } from '../../protocol/plan.ts';
+import type { OpenedSum } from '../../protocol/report.ts';
 import type { Exchange, ReportShape } from '../../protocol/sections.ts';
 import type { NamedArrays } from '../../protocol/tensors.ts';
-
-/** Sections of one exchange by name: the weighted mean of a `weightedSum`, the sum of a `sum`. */
-export type Aggregate = Readonly<Record<string, Float32Array>>;
 
 export interface StrategyInputs {
   readonly plan: Plan;
   readonly round: number;
   readonly exchange: Exchange;
-  readonly aggregate: Aggregate;
+  /** Means, sums, the total weight and metrics of the exchange. */
+  readonly aggregate: OpenedSum;
   /** The global parameters that this round started from, in manifest order. */
   readonly global: Float32Array;
 }

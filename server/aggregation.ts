@@ -1,0 +1,89 @@
+/**
+ * The sum of one exchange: each sealed report is opened and verified as a whole before its words are added, so that a refused
+ * report leaves no trace. Words are 32-bit integers within bounds that leave room for the whole cohort: sums are exact and do not
+ * depend on the order.
+ */
+import { toWords } from '../protocol/bytes.ts';
+import type { CryptoProvider } from '../protocol/crypto/provider.ts';
+import { TacitError } from '../protocol/errors.ts';
+import { addWords, checkReport } from '../protocol/fixed-point.ts';
+import type { Plan } from '../protocol/plan.ts';
+import { type OpenedSum, openSum } from '../protocol/report.ts';
+import type { SealContext } from '../protocol/sealing/suite.ts';
+import { suiteNamed } from '../protocol/sealing/suites.ts';
+import { type Exchange, wordsOf } from '../protocol/sections.ts';
+
+/** Reports that are opened at a time; the others wait as they came, sealed. */
+const OPENED_AT_ONCE = 2;
+
+export interface AggregationContext {
+  readonly crypto: CryptoProvider;
+  readonly plan: Plan;
+  readonly exchange: Exchange;
+  /** X25519 secret key of the aggregation key. */
+  readonly secret: Uint8Array;
+}
+
+export interface Aggregation {
+  /** How long a sealed report of this exchange is. @throws TacitError wire/no-common-suite */
+  sealedBytes(suite: string): number;
+  /** Opens and checks a report. @throws TacitError report/malformed, report/out-of-bounds, wire/no-common-suite, auth/bad-key */
+  verify(suite: string, context: SealContext, sealed: Uint8Array): Promise<Int32Array>;
+  /** Adds the words of a verified report. */
+  add(words: Int32Array): void;
+  readonly reports: number;
+  /** The sum so far: a copy. */
+  sum(): Int32Array;
+  /** @throws TacitError report/out-of-bounds if the weights do not add up to something */
+  open(): OpenedSum;
+}
+
+/** Lets `limit` actions run at a time, the others in the order in which they came. */
+export function gate(limit: number): <T>(action: () => Promise<T>) => Promise<T> {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+  return async (action) => {
+    if (running >= limit) await new Promise<void>((resolve) => waiting.push(resolve));
+    else running += 1;
+    try {
+      return await action();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else running -= 1;
+    }
+  };
+}
+
+export function aggregationOf({ crypto, plan, exchange, secret }: AggregationContext): Aggregation {
+  const words = wordsOf(exchange);
+  const total = new Int32Array(words);
+  const { maxCohort } = plan.rounds;
+  const opening = gate(OPENED_AT_ONCE);
+  let reports = 0;
+  const sealedBytes = (suite: string): number => suiteNamed(suite, plan.privacy.suites).sealedBytes(4 * words);
+  const open = async (suite: string, context: SealContext, sealed: Uint8Array): Promise<Int32Array> => {
+    const opened = toWords(await suiteNamed(suite, plan.privacy.suites).open(crypto, secret, context, sealed));
+    checkReport(exchange, opened, maxCohort);
+    return opened;
+  };
+  return {
+    sealedBytes,
+    verify: async (suite, context, sealed) => {
+      if (sealed.length !== sealedBytes(suite)) {
+        throw new TacitError('report/malformed', `${sealed.length} bytes instead of ${sealedBytes(suite)}`);
+      }
+      return opening(() => open(suite, context, sealed));
+    },
+    add: (report) => {
+      if (reports >= maxCohort) throw new TacitError('internal', `more than ${maxCohort} reports in one sum`);
+      addWords(total, report);
+      reports += 1;
+    },
+    get reports() {
+      return reports;
+    },
+    sum: () => total.slice(),
+    open: () => openSum(plan, exchange, total),
+  };
+}
