@@ -34,10 +34,14 @@ export async function main(argv: readonly string[]): Promise<never> {
     stderr: process.stderr,
     exit: { status: EXIT.ok },
   };
+  const program = buildProgram(shell);
   const failed = (thrown: unknown): number => {
     if (interrupted.status() !== undefined) return EXIT.interrupted;
-    if (thrown instanceof CommanderError && thrown.exitCode === 0) return EXIT.ok;
-    return fail(thrown instanceof CommanderError ? fromCommander(thrown, argv) : asTacitError(thrown), json);
+    if (!(thrown instanceof CommanderError)) return fail(asTacitError(thrown), json);
+    // Help has been printed: because it was asked for, or because `tacit plan` alone is not enough.
+    if (thrown.exitCode === 0) return EXIT.ok;
+    if (thrown.code === 'commander.help') return argv.length === 0 ? EXIT.ok : EXIT.usage;
+    return fail(fromCommander(thrown, program, argv), json);
   };
   process.on('uncaughtException', (thrown) => void leave(failed(thrown)));
   process.on('unhandledRejection', (thrown) => void leave(failed(thrown)));
@@ -45,9 +49,7 @@ export async function main(argv: readonly string[]): Promise<never> {
     // Whoever read our output has seen enough (`tacit embed … | head`).
     if (error.code === 'EPIPE') void leave(EXIT.ok);
   });
-  const command = buildProgram(shell)
-    .parseAsync([...argv], { from: 'user' })
-    .then(() => shell.exit.status, failed);
+  const command = program.parseAsync([...argv], { from: 'user' }).then(() => shell.exit.status, failed);
   const status = await Promise.race([command, interrupted.expired]);
   return leave(interrupted.status() ?? status);
 }

@@ -62,6 +62,5 @@ export function buildProgram(shell: Shell): Command {
   ]) {
     add(program, shell);
   }
-  program.action(() => program.outputHelp());
   return program;
 }

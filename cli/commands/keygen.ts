@@ -1,7 +1,7 @@
 /** `tacit keygen`: a long-lived Ed25519 identity for a coordinator, a participant or an operator. */
 import { type Command, Option } from 'commander';
 import { action, type Shell } from '../context.ts';
-import { jsonOption, seedOption, withExample, withOptions } from '../options.ts';
+import { integer, jsonOption, withExample, withOptions } from '../options.ts';
 
 interface Options {
   readonly out: string;
@@ -14,7 +14,11 @@ export function addKeygen(program: Command, shell: Shell): void {
     .command('keygen')
     .description('make an Ed25519 identity and print its fingerprint')
     .addOption(new Option('--out <file>', 'new file for the secret key, readable by you only').makeOptionMandatory());
-  withOptions(command, seedOption(), jsonOption());
+  withOptions(
+    command,
+    new Option('--seed <n>', 'make the key from a number; for experiments only').argParser(integer(0, 2 ** 32 - 1)),
+    jsonOption(),
+  );
   withExample(command, 'tacit keygen --out coordinator.key');
   command.action(
     action(shell, async (context, { out, seed }: Options) => {
