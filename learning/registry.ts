@@ -1,6 +1,8 @@
 /** A plan made complete: every named thing looked up, its options checked and defaulted, and what cannot hold refused. */
 import { TacitError } from '../protocol/errors.ts';
+import { scaleOf } from '../protocol/fixed-point.ts';
 import { type Plan, parsePlan } from '../protocol/plan.ts';
+import { exchangesOf } from '../protocol/sections.ts';
 import { augmentationOf, completeOptions, encoderOf, pretextOf } from './methods.ts';
 import { modelOf } from './model.ts';
 
@@ -24,6 +26,25 @@ function checkNormalisation({ data }: Plan): void {
 }
 
 /**
+ * A report is fixed point: the step 1/S must stay below 1 % of C/√d, the size of a coordinate of a delta that is clipped to C.
+ * The larger the cohort, the coarser the step.
+ */
+function checkFixedPoint(plan: Plan): void {
+  const { maxCohort } = plan.rounds;
+  for (const section of exchangesOf(plan, modelOf(plan).reportShape).flatMap((exchange) => exchange.sections)) {
+    const step = 1 / scaleOf(section, maxCohort);
+    const coordinate = section.bound / Math.sqrt(section.length);
+    if (section.clipGroup !== null && step > 0.01 * coordinate)
+      refuse(
+        'rounds.maxCohort',
+        `with ${maxCohort} participants and ${section.length} parameters a report's step of ${step.toExponential(1)} is ` +
+          `more than 1 % of a coordinate (${coordinate.toExponential(1)})`,
+        'Use a smaller rounds.maxCohort, or a smaller model.',
+      );
+  }
+}
+
+/**
  * The plan that `value` describes, with every default filled in; completing a complete plan changes nothing.
  * @throws TacitError plan/invalid, plan/unknown-name, plan/refused, each naming the key by its path
  */
@@ -36,6 +57,6 @@ export function completePlan(value: unknown): Plan {
     augmentation: completeOptions(augmentationOf(plan), 'augmentation', plan.augmentation),
   };
   checkNormalisation(complete);
-  modelOf(complete);
+  checkFixedPoint(complete);
   return complete;
 }

@@ -1,0 +1,33 @@
+/** Self-supervised losses as their papers write them: loops over examples and pairs, in double precision. */
+import { type Matrix, mean } from './network.ts';
+
+const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((sum, v, i) => sum + v * b[i]!, 0);
+const norm = (a: readonly number[]): number => Math.sqrt(dot(a, a));
+
+/** −(2/B)·Σ⟨c(z₁), c(z₂)⟩ + ‖(1/2B)·Σ c(z)c(z)ᵀ‖²_F, c(z) = z·min(1, √μ/‖z‖) */
+export function spectral(first: Matrix, second: Matrix, mu: number): number {
+  const clip = (z: readonly number[]): number[] =>
+    z.map((v) => (norm(z) === 0 ? v : v * Math.min(1, Math.sqrt(mu) / norm(z))));
+  const [one, two] = [first.map(clip), second.map(clip)];
+  const agreement = mean(one.map((z, i) => dot(z, two[i]!)));
+  const all = [...one, ...two];
+  let squared = 0;
+  for (let i = 0; i < all[0]!.length; i++)
+    for (let j = 0; j < all[0]!.length; j++) squared += mean(all.map((z) => z[i]! * z[j]!)) ** 2;
+  return -2 * agreement + squared;
+}
+
+/** Mean over all 2B views of −log( e^{s(i, partner)/τ} / Σ_{j≠i} e^{s(i, j)/τ} ), s the cosine similarity. */
+export function ntXent(first: Matrix, second: Matrix, temperature: number): number {
+  const batch = first.length;
+  const all = [...first, ...second];
+  const similarity = (i: number, j: number): number => dot(all[i]!, all[j]!) / (norm(all[i]!) * norm(all[j]!));
+  return mean(
+    all.map((_, i) => {
+      const partner = (i + batch) % (2 * batch);
+      let partition = 0;
+      for (let j = 0; j < 2 * batch; j++) if (j !== i) partition += Math.exp(similarity(i, j) / temperature);
+      return -Math.log(Math.exp(similarity(i, partner) / temperature) / partition);
+    }),
+  );
+}
