@@ -11,6 +11,7 @@ export interface JoinOptions {
   readonly retries: number;
   readonly ca?: string;
   readonly identity?: string;
+  readonly state?: string;
   readonly policy?: string;
   readonly saveModel?: string;
   readonly seed?: number;
@@ -33,7 +34,11 @@ export function addJoin(program: Command, shell: Shell): void {
       .argParser(options.integer(0))
       .default(5),
     new Option('--ca <file>', 'PEM file of the certificate authority to trust'),
-    new Option('--identity <file>', 'key of this participant (tacit keygen); without it one is made for this run'),
+    new Option('--identity <file>', 'key of this participant, made on first use; without it one is made for this run'),
+    new Option(
+      '--state <dir>',
+      'folder for what must survive a restart: what was agreed to, and what is kept between rounds',
+    ),
     new Option('--policy <file>', 'YAML or JSON file with what this participant is willing to do'),
     new Option('--save-model <file>', 'keep the final encoder as a safetensors file'),
     options.seedOption(),
