@@ -3,7 +3,7 @@ import { type DataReport, type DataRequirements, type InspectOptions, inspect } 
 import { openRasters } from './open.ts';
 import type { SourceSpec } from './source.ts';
 
-export type { DataProblem, DataReport, DataRequirements, InspectOptions, ShapeCount } from './inspect.ts';
+export type { DataReport, DataRequirements, InspectOptions } from './inspect.ts';
 
 /**
  * Decodes the examples one after the other and says how they fit the plan.

@@ -22,25 +22,25 @@ export function wrongShape(raster: Raster, contract: DataContract, where: string
   return new TacitError('data/wrong-shape', message, { where, hint });
 }
 
-/** Values of one row in [0, 1] with `channels` (1 or 3) values per pixel, written to `out` at `offset`. */
+/** One row with `channels` (1 or 3) values per pixel, still 0…maximum, written to `out` at `offset`. */
 function convertRow(raster: Raster, y: number, channels: number, out: Float32Array, offset: number): void {
-  const { data, width, maximum } = raster;
-  const stored = raster.channels;
+  const { data, width, maximum, channels: stored } = raster;
+  const start = y * width * stored;
+  if (stored === channels) {
+    out.set(data.subarray(start, start + width * stored), offset);
+    return;
+  }
   const hasAlpha = stored === 2 || stored === 4;
   const colour = stored >= 3;
-  const start = y * width * stored;
   for (let x = 0; x < width; x++) {
     const p = start + x * stored;
-    const scale = hasAlpha ? data[p + stored - 1]! / maximum / maximum : 1 / maximum;
+    const opacity = hasAlpha ? data[p + stored - 1]! / maximum : 1;
     const place = offset + x * channels;
     if (channels === 1) {
-      const value = colour ? LUMA[0] * data[p]! + LUMA[1] * data[p + 1]! + LUMA[2] * data[p + 2]! : data[p]!;
-      out[place] = hasAlpha ? value * scale : value / maximum;
-      continue;
-    }
-    for (let c = 0; c < 3; c++) {
-      const value = data[colour ? p + c : p]!;
-      out[place + c] = hasAlpha ? value * scale : value / maximum;
+      const grey = colour ? LUMA[0] * data[p]! + LUMA[1] * data[p + 1]! + LUMA[2] * data[p + 2]! : data[p]!;
+      out[place] = grey * opacity;
+    } else {
+      for (let c = 0; c < 3; c++) out[place + c] = data[colour ? p + c : p]! * opacity;
     }
   }
 }
@@ -62,6 +62,7 @@ function place(source: number, frame: number, scale: number, resize: 'cover' | '
   return { target, offset: Math.floor((frame - target) / 2), start: 0, length: source };
 }
 
+/** Values 0…maximum of the resized image. */
 function resized(raster: Raster, shape: DataContract['shape'], resize: 'cover' | 'contain'): Float32Array {
   const [height, width, channels] = shape;
   const ratios = [height / raster.height, width / raster.width];
@@ -92,14 +93,20 @@ function resized(raster: Raster, shape: DataContract['shape'], resize: 'cover' |
 export function fitRaster(raster: Raster, contract: DataContract, where: string): Raster {
   const [height, width, channels] = contract.shape;
   if (fitsExactly(raster, contract.shape)) return raster;
-  const fitted = { width, height, channels, maximum: 1 };
+  const unit = (data: Float32Array): Raster => ({
+    width,
+    height,
+    channels,
+    maximum: 1,
+    data: data.map((value) => value / raster.maximum),
+  });
   if (raster.height === height && raster.width === width) {
     const data = new Float32Array(height * width * channels);
     for (let y = 0; y < height; y++) convertRow(raster, y, channels, data, y * width * channels);
-    return { ...fitted, data };
+    return unit(data);
   }
   if (contract.resize === 'error') throw wrongShape(raster, contract, where);
-  return { ...fitted, data: resized(raster, contract.shape, contract.resize) };
+  return unit(resized(raster, contract.shape, contract.resize));
 }
 
 /** Writes a fitted raster as values in [0, 1] into a batch. */

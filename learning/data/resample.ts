@@ -38,7 +38,7 @@ export function axisTaps(source: number, window: AxisWindow, target: number): Ax
   return { first, weights };
 }
 
-/** One row of `channels`-interleaved values, resampled along x into `out` at `offset`. */
+/** One row of `channels` (1 or 3) interleaved values, resampled along x into `out` at `offset`. */
 export function resampleRow(
   row: Float32Array,
   taps: AxisTaps,
@@ -46,14 +46,36 @@ export function resampleRow(
   out: Float32Array,
   offset: number,
 ): void {
-  for (let x = 0; x < taps.weights.length; x++) {
-    const weights = taps.weights[x]!;
-    const from = taps.first[x]! * channels;
-    for (let c = 0; c < channels; c++) {
-      let sum = 0;
-      for (let j = 0; j < weights.length; j++) sum += weights[j]! * row[from + j * channels + c]!;
-      out[offset + x * channels + c] = sum;
+  const resample = channels === 3 ? resampleColours : resampleGreys;
+  resample(row, taps, out, offset);
+}
+
+function resampleGreys(row: Float32Array, { first, weights }: AxisTaps, out: Float32Array, offset: number): void {
+  for (let x = 0; x < weights.length; x++) {
+    const taps = weights[x]!;
+    const from = first[x]!;
+    let sum = 0;
+    for (let j = 0; j < taps.length; j++) sum += taps[j]! * row[from + j]!;
+    out[offset + x] = sum;
+  }
+}
+
+function resampleColours(row: Float32Array, { first, weights }: AxisTaps, out: Float32Array, offset: number): void {
+  for (let x = 0; x < weights.length; x++) {
+    const taps = weights[x]!;
+    let p = first[x]! * 3;
+    let red = 0;
+    let green = 0;
+    let blue = 0;
+    for (let j = 0; j < taps.length; j++, p += 3) {
+      const weight = taps[j]!;
+      red += weight * row[p]!;
+      green += weight * row[p + 1]!;
+      blue += weight * row[p + 2]!;
     }
+    out[offset + 3 * x] = red;
+    out[offset + 3 * x + 1] = green;
+    out[offset + 3 * x + 2] = blue;
   }
 }
 
