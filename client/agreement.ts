@@ -7,7 +7,9 @@ import { completePlan } from '../learning/registry.ts';
 import { fromUtf8, toHex } from '../protocol/bytes.ts';
 import { TacitError } from '../protocol/errors.ts';
 import type { ParticipantPeer } from '../protocol/peer.ts';
-import { type Plan, SUITES, type SuiteName } from '../protocol/plan.ts';
+import type { Plan } from '../protocol/plan.ts';
+import type { SealingSuite } from '../protocol/sealing/suite.ts';
+import { chooseSuite } from '../protocol/sealing/suites.ts';
 import { type Exchange, exchangesOf } from '../protocol/sections.ts';
 import { checkPlan, type LocalPolicy, type Refusal } from './policy.ts';
 import type { SignedIn } from './sign-in.ts';
@@ -20,7 +22,7 @@ export interface Agreement {
   readonly model: Model;
   readonly exchanges: readonly Exchange[];
   /** The sealing suite of all reports: the plan's best that is spoken here. */
-  readonly suite: SuiteName;
+  readonly suite: SealingSuite;
 }
 
 /** Reads the bytes of a plan. @throws TacitError plan/invalid, plan/unknown-name, plan/refused */
@@ -68,8 +70,7 @@ export async function agree(peer: ParticipantPeer, signedIn: SignedIn, options: 
     options.onRefused(refusals);
     throw refusedBecause(refusals);
   }
-  const suite = plan.privacy.suites.find((name) => SUITES.includes(name));
-  if (!suite) throw new TacitError('wire/no-common-suite', `the plan admits only ${plan.privacy.suites.join(', ')}`);
+  const suite = chooseSuite(plan.privacy.suites);
   const exchanges = exchangesOf(plan, model.reportShape);
   return { plan, planHash: joined.planHash, planHashHex, model, exchanges, suite };
 }

@@ -1,0 +1,284 @@
+/**
+ * A participant: joins a federation, takes part in its rounds and comes back when a connection is lost, until the run has
+ * finished or it is told to leave. Knows no platform: connections, cryptography, training and storage are handed in.
+ */
+import type { SourceSpec } from '../learning/data/source.ts';
+import { toHex, utf8 } from '../protocol/bytes.ts';
+import type { CryptoProvider } from '../protocol/crypto/provider.ts';
+import { asTacitError, TacitError } from '../protocol/errors.ts';
+import type { Identity } from '../protocol/identity.ts';
+import type { Capabilities } from '../protocol/messages.ts';
+import { type ParticipantPeer, participantPeer } from '../protocol/peer.ts';
+import { type Plan, SUITES } from '../protocol/plan.ts';
+import { type Connection, LIMITS } from '../protocol/transport.ts';
+import { type Agreement, agree } from './agreement.ts';
+import { type Backoff, DEFAULT_BACKOFF, pause, waitBefore } from './backoff.ts';
+import type { Trainer } from './contribution.ts';
+import { type Downloads, download } from './download.ts';
+import type { ParticipantEvent } from './events.ts';
+import { readState, writeState } from './kept-state.ts';
+import { EMPTY_NOTEBOOK, notesOf, readNotebook, withNotes, writeNotebook } from './notebook.ts';
+import { DEFAULT_POLICY, type LocalPolicy } from './policy.ts';
+import { type Finished, type Link, type ParticipantState, takePart, WAITING } from './session.ts';
+import { type SignedIn, signIn } from './sign-in.ts';
+import { memoryStore, type ParticipantStore } from './store.ts';
+import { counted, type Traffic } from './traffic.ts';
+import { afterJoining } from './transcript.ts';
+
+export interface JoinOptions {
+  /** Opens a connection to the coordinator; called again after each loss. */
+  readonly connect: (signal: AbortSignal) => Promise<Connection>;
+  readonly crypto: CryptoProvider;
+  /** Who this participant is, to this coordinator and over all its connections. */
+  readonly identity: Identity;
+  /** Runs the local training: a training pool. */
+  readonly trainer: Trainer & { readonly engine: string };
+  /** The private images. Only the trainer reads them. */
+  readonly source: SourceSpec;
+  /** The task to join; default: whichever the coordinator runs. */
+  readonly task?: string | undefined;
+  /** The fingerprint that the coordinator's key must have. Without it, whoever answers is believed to be the coordinator. */
+  readonly fingerprint?: string | undefined;
+  /** An operator-signed certificate of this identity. */
+  readonly certificate?: Uint8Array | undefined;
+  readonly policy?: LocalPolicy | undefined;
+  /** Private seed of local training (batches, augmentation). Default: from the operating system. */
+  readonly seed?: string | number | undefined;
+  /** Connections that may fail in a row before giving up; default 5. */
+  readonly retries?: number | undefined;
+  readonly backoff?: Backoff | undefined;
+  /** Where the notebook and what is kept between rounds survive a restart; default: nowhere. */
+  readonly store?: ParticipantStore | undefined;
+  /** Whether to download the final model; default true. */
+  readonly keepModel?: boolean | undefined;
+  readonly platform?: Capabilities['platform'] | undefined;
+  /** Throws when the data do not fit the plan; called once, before the first round. */
+  readonly checkData?: ((plan: Plan) => Promise<void>) | undefined;
+  /** `traffic` is the running total of bytes; the same object each time. */
+  readonly onEvent?: ((event: ParticipantEvent, traffic: Readonly<Traffic>) => void) | undefined;
+  /** Aborting leaves: the coordinator is told, and the result says `left`. */
+  readonly signal?: AbortSignal | undefined;
+  /** For tests: milliseconds since the epoch, and a uniform number in [0, 1). */
+  readonly now?: (() => number) | undefined;
+  readonly random?: (() => number) | undefined;
+}
+
+export interface JoinResult {
+  /** `left`: the signal was aborted before the run had finished. */
+  readonly ended: 'finished' | 'left';
+  /** Committed rounds of the run, as far as they were seen. */
+  readonly rounds: number;
+  /** Reports of this participant that the coordinator acknowledged. */
+  readonly reports: number;
+  /** Hex SHA-256 of the final model. */
+  readonly modelHash?: string;
+  /** The final model, a safetensors file with that hash. */
+  readonly finalModel?: Uint8Array;
+  readonly bytesUp: number;
+  readonly bytesDown: number;
+}
+
+const SOFTWARE = 'tacit';
+/** How long leaving may take: the coordinator is told, but not waited for. */
+const BYE_MS = 500;
+
+/** What a model's file may be longer than its values: its header. */
+const MODEL_OVERHEAD_BYTES = 2 ** 20;
+
+/** Everything that belongs to one call of `joinFederation`. */
+interface Life {
+  readonly options: JoinOptions;
+  readonly policy: LocalPolicy;
+  readonly store: ParticipantStore;
+  readonly seed: string | number;
+  readonly signal: AbortSignal;
+  readonly traffic: Traffic;
+  readonly state: ParticipantState;
+  readonly downloads: Downloads;
+  readonly emit: (event: ParticipantEvent) => void;
+  /** Of the first joining; later ones must be with the same key and under the same plan. */
+  first: { readonly agreement: Agreement; readonly fingerprint: string; readonly names: Names } | undefined;
+}
+
+/** Names in the store of what belongs to one coordinator's task. */
+interface Names {
+  readonly notebook: string;
+  readonly local: string;
+}
+
+/**
+ * Takes part until the run has finished or `signal` aborts.
+ * @throws TacitError policy/refused, auth/*, wire/*, data/*, engine/*, and net/* when connecting has failed `retries` times in a row
+ */
+export async function joinFederation(options: JoinOptions): Promise<JoinResult> {
+  const { retries = 5, backoff = DEFAULT_BACKOFF, random = Math.random } = options;
+  let failures = 0;
+  const life = newLife(options, () => {
+    failures = 0;
+  });
+  const { signal, state, emit } = life;
+  try {
+    for (;;) {
+      try {
+        return resultOf(life, await connectOnce(life));
+      } catch (thrown) {
+        if (signal.aborted) return resultOf(life);
+        const error = asTacitError(thrown);
+        if (!error.retryable || error.code === 'train/cancelled' || failures >= retries) throw error;
+        failures += 1;
+        const waitMs = waitBefore(failures, random(), error.retryAfterMs, backoff);
+        emit({ type: 'retrying', attempt: failures, waitMs, error });
+        await pause(waitMs, signal);
+        if (signal.aborted) return resultOf(life);
+      }
+    }
+  } finally {
+    if (state.session.phase === 'contributing') state.session.contribution.stop.abort();
+  }
+}
+
+function newLife(options: JoinOptions, onProgress: () => void): Life {
+  const traffic: Traffic = { up: 0, down: 0 };
+  return {
+    options,
+    policy: options.policy ?? DEFAULT_POLICY,
+    store: options.store ?? memoryStore(),
+    seed: options.seed ?? toHex(options.crypto.randomBytes(16)),
+    signal: options.signal ?? new AbortController().signal,
+    traffic,
+    state: { session: WAITING, notebook: EMPTY_NOTEBOOK, local: undefined, reports: 0, failures: 0 },
+    downloads: { underWay: undefined },
+    emit: (event) => {
+      if (event.type === 'reported' || event.type === 'committed') onProgress();
+      options.onEvent?.(event, traffic);
+    },
+    first: undefined,
+  };
+}
+
+function resultOf({ state, traffic, first }: Life, finished?: Finished): JoinResult {
+  const seen = first ? notesOf(state.notebook, first.agreement.planHashHex).round : 0;
+  const counts = { reports: state.reports, bytesUp: traffic.up, bytesDown: traffic.down };
+  if (!finished) return { ended: 'left', rounds: seen, ...counts };
+  const { rounds, modelHash, model } = finished;
+  return { ended: 'finished', rounds, modelHash, ...(model ? { finalModel: model } : {}), ...counts };
+}
+
+/** One connection from opening to its end. @throws whatever ends it before the run has finished */
+async function connectOnce(life: Life): Promise<Finished> {
+  const { options, signal, traffic, emit } = life;
+  signal.throwIfAborted();
+  emit({ type: 'connecting' });
+  const connection = counted(await options.connect(signal), traffic);
+  const peer = participantPeer(connection);
+  const left = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(new TacitError('net/closed', 'left')), { once: true });
+  });
+  left.catch(() => {});
+  try {
+    signal.throwIfAborted();
+    const finished = await Promise.race([left, participate(life, peer)]);
+    await sayGoodbye(peer);
+    return finished;
+  } catch (thrown) {
+    if (signal.aborted) await sayGoodbye(peer);
+    throw thrown;
+  } finally {
+    connection.close();
+  }
+}
+
+const sayGoodbye = async (peer: ParticipantPeer): Promise<void> => {
+  await peer.request({ type: 'bye' }, undefined, { timeoutMs: BYE_MS }).catch(() => {});
+};
+
+async function participate(life: Life, peer: ParticipantPeer): Promise<Finished> {
+  const { options, emit } = life;
+  const signedIn = await signIn(peer, {
+    crypto: options.crypto,
+    identity: options.identity,
+    task: options.task,
+    fingerprint: options.fingerprint ?? life.first?.fingerprint,
+    certificate: options.certificate,
+    software: SOFTWARE,
+    capabilities: {
+      suites: [...SUITES],
+      engine: options.trainer.engine,
+      platform: options.platform ?? 'other',
+    },
+  });
+  const { fingerprint, joined } = signedIn;
+  const pinned = options.fingerprint !== undefined;
+  emit({ type: 'joined', participant: options.identity.id, fingerprint, pinned, round: joined.round });
+  const { agreement, names } = await agreeOnce(life, peer, signedIn);
+  await noteStanding(life, agreement, names, joined);
+  return takePart(linkOf(life, peer, signedIn, agreement, names));
+}
+
+/** Agrees to the plan on the first joining, and holds the coordinator to it on every later one. */
+async function agreeOnce(life: Life, peer: ParticipantPeer, signedIn: SignedIn): Promise<NonNullable<Life['first']>> {
+  const { options, policy, emit, store, state } = life;
+  const { crypto } = options;
+  const planHash = toHex(signedIn.joined.planHash);
+  if (life.first) {
+    if (life.first.agreement.planHashHex === planHash) return life.first;
+    throw new TacitError('policy/refused', 'the coordinator has changed its plan since this participant agreed to it', {
+      hint: 'Join again to see the new plan.',
+    });
+  }
+  const agreement = await agree(peer, signedIn, {
+    policy,
+    onRefused: (refusals) => emit({ type: 'refused', refusals }),
+    pullPlan: (from, { planHash: hash, planBytes }) =>
+      download(life.downloads, from, { name: 'plan', hash, bytes: planBytes }, { crypto, maxBytes: LIMITS.planBytes }),
+  });
+  const { plan, model } = agreement;
+  await options.checkData?.(plan);
+  const names = await namesFor(crypto, signedIn);
+  state.notebook = await readNotebook(store, names.notebook);
+  state.local = await readState(store, names.local);
+  life.first = { agreement, fingerprint: signedIn.fingerprint, names };
+  emit({ type: 'plan', plan, planHash, parameters: model.reportShape.dimension });
+  return life.first;
+}
+
+async function namesFor(crypto: CryptoProvider, { fingerprint, task }: SignedIn): Promise<Names> {
+  const key = toHex(await crypto.sha256(utf8(JSON.stringify([fingerprint, task])))).slice(0, 32);
+  return { notebook: `notebook.${key}`, local: `local.${key}` };
+}
+
+/** Holds the coordinator to the rounds that were seen before. */
+async function noteStanding(life: Life, agreement: Agreement, names: Names, joined: SignedIn['joined']): Promise<void> {
+  const { state, store } = life;
+  const before = notesOf(state.notebook, agreement.planHashHex);
+  const notes = afterJoining(before, joined);
+  if (notes === before) return;
+  state.notebook = withNotes(state.notebook, agreement.planHashHex, notes);
+  await writeNotebook(store, names.notebook, state.notebook);
+}
+
+function linkOf(life: Life, peer: ParticipantPeer, signedIn: SignedIn, agreement: Agreement, names: Names): Link {
+  const { options, policy, store, state, seed, emit } = life;
+  return {
+    peer,
+    crypto: options.crypto,
+    identity: options.identity,
+    serverKey: signedIn.serverKey,
+    aggregatorKey: signedIn.joined.aggregatorKey,
+    agreement,
+    trainer: options.trainer,
+    source: options.source,
+    seed,
+    policy,
+    state,
+    keepModel: options.keepModel ?? true,
+    now: options.now ?? Date.now,
+    emit,
+    download: (ref, onProgress) => {
+      const maxBytes = 4 * agreement.model.reportShape.dimension + MODEL_OVERHEAD_BYTES;
+      return download(life.downloads, peer, ref, { crypto: options.crypto, maxBytes, onProgress });
+    },
+    save: (notebook) => writeNotebook(store, names.notebook, notebook),
+    saveLocal: (local) => writeState(store, names.local, local),
+  };
+}
