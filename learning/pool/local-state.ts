@@ -37,9 +37,9 @@ export function usable(local: LocalState | undefined, plan: Plan, round: number)
 const specsOf = (group: Group): NamedSpecs => under(group.name, group.manifest);
 
 /** Values of a group that this participant has none of its own of, and nobody sends. */
-function firstValues(group: Group, model: Model, global: NamedArrays, initial: NamedArrays): NamedArrays {
+function firstValues(group: Group, model: Model, global: NamedArrays, initial: () => NamedArrays): NamedArrays {
   if (group.aggregate) return pick(global, specsOf(group), 'the model');
-  if (group.startsAs === undefined) return pick(initial, specsOf(group), 'the initial model');
+  if (group.startsAs === undefined) return pick(initial(), specsOf(group), 'the initial model');
   const origin = model.groups.find(({ name }) => name === group.startsAs);
   if (!origin) throw new RangeError(`group ${group.name} starts as ${group.startsAs}, which does not exist`);
   return under(group.name, within(origin.name, firstValues(origin, model, global, initial)));
@@ -53,7 +53,7 @@ function firstValues(group: Group, model: Model, global: NamedArrays, initial: N
 export function startOfRound(
   model: Model,
   global: NamedArrays,
-  initial: NamedArrays,
+  initial: () => NamedArrays,
   local: LocalState | undefined,
   round: number,
 ): NamedArrays {

@@ -54,7 +54,12 @@ export async function central(input: CentralInput, context: JobContext): Promise
   const initial = model.init(plan.seed);
   const global = pick(input.model ?? initial, model.aggregated, 'the model');
   const step = await context.load(program);
-  await step.set(initialState(plan, startOfRound(model, global, initial, undefined, 0)));
+  await step.set(
+    initialState(
+      plan,
+      startOfRound(model, global, () => initial, undefined, 0),
+    ),
+  );
   const rounds = plan.rounds.count;
   const losses = await runSteps(step, {
     plan,

@@ -74,7 +74,7 @@ export async function train(input: TrainInput, context: JobContext): Promise<Tra
   requireEnough(source, plan);
 
   const local = usable(input.local, plan, round);
-  const before = startOfRound(model, global, model.init(plan.seed), local, round);
+  const before = startOfRound(model, global, () => model.init(plan.seed), local, round);
   const optimiser = plan.training.optimiserState === 'keep' ? optimiserIn(local?.arrays ?? {}) : {};
   const program = trainProgram(plan);
   const step = await context.load(program);

@@ -47,7 +47,7 @@ const kept = (changes: Partial<LocalState> = {}): LocalState => ({
   ...changes,
 });
 const start = (changes: Partial<Group>, local: LocalState | undefined, round = 5): number[] =>
-  Array.from(startOfRound(modelWith(group('head', changes)), global, initial, local, round)['head/w']!.data);
+  Array.from(startOfRound(modelWith(group('head', changes)), global, () => initial, local, round)['head/w']!.data);
 
 describe('write-back', () => {
   it('global takes what was sent, local what was kept, and a newcomer what was sent', () => {
@@ -135,7 +135,7 @@ describe('local state', () => {
     const state = endOfRound(keeping, model, 2, after);
     expect(Object.keys(state.arrays)).toEqual(['params/head/w', 'optimiser/head/w/m']);
     expect(state).toMatchObject({ task: 'tiny', lastRound: 2, drift: after.drift });
-    expect(startOfRound(model, global, initial, state, 3)['head/w']!.data).toEqual(global['head/w']!.data);
+    expect(startOfRound(model, global, () => initial, state, 3)['head/w']!.data).toEqual(global['head/w']!.data);
   });
 
   it('refuses kept values of another shape', () => {
