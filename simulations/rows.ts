@@ -1,0 +1,111 @@
+/**
+ * The rows of the main job's table, each a label-budget curve on the same label draws. Pre-training never sees a label; what is
+ * chosen, is chosen on the validation split; test images only score.
+ */
+import type { ProbeCurve } from '../learning/evaluation/label-budget.ts';
+import { labelCurve } from '../learning/evaluation/label-budget.ts';
+import type { LabelledFeatures } from '../learning/evaluation/features.ts';
+import type { JobName, JobInput, JobOutput } from '../learning/pool/jobs.ts';
+import type { TrainingPool } from '../learning/pool/scheduler.ts';
+import type { Plan } from '../protocol/plan.ts';
+import type { NamedArrays } from '../protocol/tensors.ts';
+import type { Experiment } from './experiment.ts';
+
+export interface RowContext {
+  readonly plan: Plan;
+  readonly experiment: Experiment;
+  readonly pool: TrainingPool;
+  readonly signal: AbortSignal;
+  /** What is being computed, and how far it is (0…1). */
+  readonly onProgress: (row: string, fraction: number) => void;
+}
+
+/** Batch of centralised training: the participants' data are in one place, so there is no reason for small ones. */
+const CENTRAL_BATCH = 256;
+
+/** Features of all training and test images under one encoder; without a model, the raw pixels. */
+export interface Embedded {
+  readonly train: LabelledFeatures;
+  readonly test: LabelledFeatures;
+}
+
+function run<Name extends JobName>(
+  { pool, signal, onProgress }: RowContext,
+  row: string,
+  name: Name,
+  input: JobInput<Name>,
+): Promise<JobOutput<Name>> {
+  return pool.run(name, input, { signal, onProgress: ({ done, total }) => onProgress(row, done / Math.max(1, total)) });
+}
+
+/** Embeds both splits with the encoder of `model`. */
+export async function embedSplits(context: RowContext, row: string, model?: NamedArrays): Promise<Embedded> {
+  const { plan, experiment } = context;
+  const common = { plan, ...(model ? { model } : {}) };
+  const [train, test] = await Promise.all([
+    run(context, row, 'embed', { ...common, source: experiment.train }),
+    run(context, row, 'embed', { ...common, source: experiment.test }),
+  ]);
+  return {
+    train: { features: train, labels: experiment.trainLabels },
+    test: { features: test, labels: experiment.testLabels },
+  };
+}
+
+/** Linear probe on frozen features (or on pixels), at every label count and draw. */
+export async function probeRow(context: RowContext, row: string, model?: NamedArrays): Promise<ProbeCurve> {
+  const { plan, experiment } = context;
+  const { train, test } = await embedSplits(context, row, model);
+  return run(context, row, 'probe', {
+    train,
+    test,
+    classes: experiment.classes.length,
+    draws: experiment.draws,
+    validation: experiment.validation,
+    penalties: plan.evaluation.probePenalties,
+  });
+}
+
+/** Steps × batch × participants × rounds: the images that the federated run sees, repetitions and all. */
+export const samplesSeen = (plan: Plan): number =>
+  plan.rounds.count * plan.training.steps * plan.training.batch * plan.rounds.cohort;
+
+/** The same pretext task on all images in one place, with as many samples seen as the federated run. */
+export async function centralRow(context: RowContext): Promise<ProbeCurve> {
+  const { plan, experiment } = context;
+  const batch = Math.max(plan.training.batch, Math.min(CENTRAL_BATCH, experiment.trainLabels.length));
+  const central: Plan = { ...plan, training: { ...plan.training, batch } };
+  const steps = Math.ceil(samplesSeen(plan) / batch);
+  const input = { plan: central, source: experiment.train, steps, seed: plan.seed };
+  const { model } = await run(context, 'central', 'central', input);
+  return probeRow(context, 'central', model);
+}
+
+/** Each participant alone, on its own images, for as many steps as in the federated run: the mean over the participants. */
+export async function localRow(context: RowContext, shards: readonly Int32Array[]): Promise<ProbeCurve> {
+  const { plan, experiment } = context;
+  const done = shards.map(() => 0);
+  const curves = await Promise.all(
+    shards.map(async (indices, k) => {
+      const own: RowContext = {
+        ...context,
+        onProgress: (row, fraction) => {
+          done[k] = fraction;
+          context.onProgress(row, done.reduce((a, b) => a + b, 0) / shards.length);
+        },
+      };
+      const { model } = await run(own, 'local', 'central', {
+        plan,
+        source: { ...experiment.train, indices },
+        steps: plan.rounds.count * plan.training.steps,
+        seed: plan.seed,
+        name: `local-${k}`,
+      });
+      return probeRow({ ...context, onProgress: () => {} }, 'local', model);
+    }),
+  );
+  const draws = experiment.draws.map((list, i) =>
+    list.map((_, j) => curves.reduce((sum, curve) => sum + curve.draws[i]![j]!, 0) / curves.length),
+  );
+  return { ...labelCurve(draws), penalties: [] };
+}
