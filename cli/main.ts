@@ -37,6 +37,7 @@ export async function main(argv: readonly string[]): Promise<never> {
   const program = buildProgram(shell);
   const failed = (thrown: unknown): number => {
     if (interrupted.status() !== undefined) return EXIT.interrupted;
+    if ((thrown as NodeJS.ErrnoException).code === 'EPIPE') return EXIT.ok;
     if (!(thrown instanceof CommanderError)) return fail(asTacitError(thrown), json);
     // Help has been printed: because it was asked for, or because `tacit plan` alone is not enough.
     if (thrown.exitCode === 0) return EXIT.ok;
