@@ -88,10 +88,11 @@ const roundsSchema = z
     message: 'must be at least the cohort',
   })
   .refine((r) => (r.minReports ?? 1) <= r.cohort, { path: ['minReports'], message: 'must not exceed the cohort' })
-  .transform((r) => ({
+  // the same order of keys whether they were given or not, so that completing a complete plan changes no byte
+  .transform(({ maxCohort, minReports, ...r }) => ({
     ...r,
-    maxCohort: r.maxCohort ?? Math.ceil(r.cohort * r.overSelection),
-    minReports: r.minReports ?? Math.max(1, Math.ceil(r.cohort / 2)),
+    maxCohort: maxCohort ?? Math.ceil(r.cohort * r.overSelection),
+    minReports: minReports ?? Math.max(1, Math.ceil(r.cohort / 2)),
   }));
 
 const strategySchema = z.discriminatedUnion('name', [
