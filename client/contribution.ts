@@ -9,7 +9,7 @@ import type { LocalState } from '../learning/pool/local-state.ts';
 import type { RunOptions } from '../learning/pool/scheduler.ts';
 import { asBytes, equalBytes, toHex } from '../protocol/bytes.ts';
 import type { CryptoProvider } from '../protocol/crypto/provider.ts';
-import { TacitError } from '../protocol/errors.ts';
+import { asTacitError, TacitError } from '../protocol/errors.ts';
 import { exchangeStatement, type Identity, uploadStatement, verifyStatement } from '../protocol/identity.ts';
 import type { BlobRef, ExchangeStart, Offer } from '../protocol/messages.ts';
 import type { ParticipantPeer } from '../protocol/peer.ts';
@@ -18,6 +18,7 @@ import { assertFinite, checkAgainst, decodeSafetensors } from '../protocol/safet
 import type { NamedArrays } from '../protocol/tensors.ts';
 import { pushReport } from '../protocol/transfer.ts';
 import type { Agreement } from './agreement.ts';
+import { pause } from './backoff.ts';
 import type { ParticipantEvent } from './events.ts';
 
 /** The one job that a participant needs of a training pool. */
@@ -209,16 +210,35 @@ const seal = (at: Workplace, { offer, offerHash }: Contribution, words: Int32Arr
   );
 
 /** Sends what the coordinator does not have yet. @returns the hash of the sealed report */
-async function upload(at: Workplace, { offer, offerHash }: Contribution, sealed: Uint8Array): Promise<Uint8Array> {
+async function upload(
+  at: Workplace,
+  { offer, offerHash, stop }: Contribution,
+  sealed: Uint8Array,
+): Promise<Uint8Array> {
   const { round, attempt } = offer;
   const hash = await at.crypto.sha256(sealed);
-  await pushReport(at.peer, {
+  const push = {
     offerHash,
     exchange: 0,
     suite: at.agreement.suite.name,
     hash,
     bytes: sealed,
-    onProgress: (done) => at.emit({ type: 'uploading', round, attempt, bytes: done, total: sealed.length }),
-  });
+    onProgress: (done: number) => at.emit({ type: 'uploading', round, attempt, bytes: done, total: sealed.length }),
+  };
+  await whenThereIsRoom(() => pushReport(at.peer, push), stop.signal);
   return hash;
+}
+
+/** Tries again for as long as the coordinator asks to wait: it takes only so many reports at a time. */
+async function whenThereIsRoom(act: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    try {
+      await act();
+      return;
+    } catch (thrown) {
+      const { code, retryAfterMs = 1000 } = asTacitError(thrown);
+      if (code !== 'wire/rate-limited' || signal.aborted) throw thrown;
+      await pause(retryAfterMs, signal);
+    }
+  }
 }

@@ -94,6 +94,11 @@ export function takePart(link: Link): Promise<Finished> {
 
     let tail: Promise<unknown> = Promise.resolve();
     peer.onMessage(({ message }) => {
+      // the connection ends right after it, so it cannot wait for its turn
+      if (message.type === 'error') {
+        fail(errorOf(message));
+        return;
+      }
       tail = tail.then(async () => {
         if (over) return;
         const finished = await take(link, message, work);
@@ -124,8 +129,6 @@ async function take(
       return undefined;
     case 'finished':
       return finish(link, message);
-    case 'error':
-      throw errorOf(message);
     default:
       throw new TacitError('wire/unexpected', `"${message.type}" was not asked for`);
   }

@@ -4,7 +4,7 @@
  */
 import { mkdir, open, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { fromBase64Url, toBase64Url, utf8 } from '../../protocol/bytes.ts';
+import { fromBase64Url, toBase64Url } from '../../protocol/bytes.ts';
 import { nodeCrypto } from '../../protocol/crypto/node.ts';
 import { TacitError } from '../../protocol/errors.ts';
 import { fingerprintOf, type Identity, identityFromSeed } from '../../protocol/identity.ts';
@@ -28,10 +28,6 @@ export async function openIdentityFile(path: string): Promise<Identity> {
     throw unusable(path, thrown);
   }
 }
-
-/** The identity that a seed determines: for repeatable experiments only, since anyone who knows the seed can compute it. */
-export const identityForTests = async (seed: string | number): Promise<Identity> =>
-  identityFromSeed(nodeCrypto, await nodeCrypto.sha256(utf8(JSON.stringify([KIND, seed]))));
 
 const unusable = (path: string, cause: unknown): TacitError =>
   new TacitError('run/store', `the identity file ${path} cannot be used (${codeOf(cause) ?? cause})`, {

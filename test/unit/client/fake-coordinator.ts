@@ -1,0 +1,269 @@
+/**
+ * A coordinator that does what a test tells it, over the in-memory transport with real keys and signatures: it keeps to the
+ * protocol where `mischief` does not say otherwise, and writes down what it was asked.
+ */
+import { modelOf } from '../../../learning/model.ts';
+import { toHex, utf8 } from '../../../protocol/bytes.ts';
+import { nodeCrypto } from '../../../protocol/crypto/node.ts';
+import { asTacitError, TacitError } from '../../../protocol/errors.ts';
+import {
+  aggregatorStatement,
+  authStatement,
+  commitStatement,
+  exchangeStatement,
+  fingerprintOf,
+  finishedStatement,
+  GENESIS_HEAD,
+  type Handshake,
+  headAfter,
+  type Identity,
+  identityFromSeed,
+  offerHashOf,
+  offerStatement,
+  participantId,
+  planStatement,
+  verifyStatement,
+  welcomeStatement,
+} from '../../../protocol/identity.ts';
+import { memoryListener } from '../../../protocol/memory-transport.ts';
+import type { BlobRef, ClientMessage, CommitRecord, Offer, ServerMessage } from '../../../protocol/messages.ts';
+import { type CoordinatorPeer, coordinatorPeer } from '../../../protocol/peer.ts';
+import type { Plan } from '../../../protocol/plan.ts';
+import { encodeSafetensors } from '../../../protocol/safetensors.ts';
+import { suiteNamed } from '../../../protocol/sealing/suites.ts';
+import type { NamedArrays } from '../../../protocol/tensors.ts';
+import { createBlobShelf, createUploadDesk } from '../../../protocol/transfer.ts';
+
+/** What may be changed before it is sent, or done instead of answering; returning nothing sends nothing. */
+export interface Mischief {
+  readonly reply?: (reply: ServerMessage, request: ClientMessage) => ServerMessage | undefined;
+  /** Called before a request is served; what it throws is answered. */
+  readonly before?: (request: ClientMessage) => void;
+  /** Bytes of the plan that are served instead of those that were signed. */
+  readonly servedPlan?: Uint8Array;
+}
+
+export interface FakeReport {
+  readonly participant: string;
+  readonly offerHash: string;
+  readonly words: Int32Array;
+}
+
+export type FakeCoordinator = Awaited<ReturnType<typeof fakeCoordinator>>;
+
+const nonce = (): Uint8Array => nodeCrypto.randomBytes(32);
+
+export async function fakeCoordinator(plan: Plan, mischief: Mischief = {}, seed = nodeCrypto.randomBytes(32)) {
+  const crypto = nodeCrypto;
+  const identity: Identity = await identityFromSeed(crypto, seed);
+  const aggregator = await crypto.x25519KeyPair();
+  const planBytes = utf8(JSON.stringify(plan));
+  const planHash = await crypto.sha256(planBytes);
+  const shelf = createBlobShelf(crypto);
+  const desk = createUploadDesk({ crypto, maxBytes: 2 ** 26 });
+  const planRef = await shelf.add('plan', mischief.servedPlan ?? planBytes);
+  const listener = memoryListener();
+  const requests: ClientMessage[] = [];
+  const reports: FakeReport[] = [];
+  const peers = new Set<CoordinatorPeer>();
+  const joinedPeers = new Set<CoordinatorPeer>();
+  const offers = new Map<string, { offer: Offer; model: BlobRef }>();
+  let standing = { round: 0, head: GENESIS_HEAD };
+
+  const open = async (participant: string, offerHash: string, suite: string, bytes: Uint8Array): Promise<void> => {
+    const { offer } = offers.get(offerHash)!;
+    const context = {
+      participant: Buffer.from(participant, 'base64url'),
+      task: offer.task,
+      round: offer.round,
+      attempt: offer.attempt,
+      exchange: 0,
+      planHash: offer.planHash,
+      modelHash: offer.modelHash,
+      offerHash: Buffer.from(offerHash, 'hex'),
+    };
+    const plain = await suiteNamed(suite).open(crypto, aggregator.secretKey, context, bytes);
+    reports.push({ participant, offerHash, words: new Int32Array(plain.slice().buffer) });
+  };
+
+  const serve = (peer: CoordinatorPeer): void => {
+    let handshake: Handshake | undefined;
+    let participant = '';
+    const exchangeFor = async (offerHash: Uint8Array): Promise<ServerMessage & { type: 'exchange' }> => {
+      const entry = offers.get(toHex(offerHash));
+      if (!entry) throw new TacitError('round/stale', 'no such offer');
+      const start = { offerHash, index: 0, blobs: [entry.model] };
+      const signature = await identity.sign(exchangeStatement(start));
+      return { type: 'exchange', exchange: { ...start, signature } };
+    };
+    const answer = async (m: ClientMessage, body: Uint8Array | undefined): Promise<[ServerMessage, Uint8Array?]> => {
+      const re = m.id;
+      switch (m.type) {
+        case 'hello': {
+          handshake = {
+            versions: m.versions,
+            version: 1,
+            clientNonce: m.nonce,
+            serverNonce: nonce(),
+            serverKey: identity.publicKey,
+            task: plan.task,
+          };
+          const { version, serverKey, serverNonce, task } = handshake;
+          const signature = await identity.sign(welcomeStatement(handshake));
+          return [{ type: 'welcome', re, version, serverKey, nonce: serverNonce, task, signature }];
+        }
+        case 'identify':
+          await verifyStatement(crypto, m.identity, authStatement(handshake!, m.identity), m.signature);
+          participant = participantId(m.identity);
+          return [{ type: 'identified', re, admitted: true }];
+        case 'join':
+          joinedPeers.add(peer);
+          return [
+            {
+              type: 'joined',
+              re,
+              planHash,
+              planBytes: planRef.bytes,
+              planSignature: await identity.sign(planStatement(plan.task, planHash)),
+              aggregatorKey: aggregator.publicKey,
+              aggregatorSignature: await identity.sign(aggregatorStatement(plan.task, aggregator.publicKey)),
+              ...standing,
+              finished: false,
+            },
+          ];
+        case 'ask': {
+          const hash = toHex(m.hash) === toHex(planHash) ? planRef.hash : m.hash;
+          const chunk = shelf.chunk(hash, m.offset);
+          return [{ type: 'chunk', re, hash: m.hash, offset: m.offset, bytes: chunk.bytes }, chunk.body];
+        }
+        case 'accept': {
+          const sent = reports.some((r) => r.participant === participant && r.offerHash === toHex(m.offerHash));
+          if (sent) throw new TacitError('round/duplicate', 'a report is in');
+          return [{ ...(await exchangeFor(m.offerHash)), re }];
+        }
+        case 'upload':
+          return [{ type: 'got', re, offset: desk.open(participantId(Buffer.from(participant, 'base64url')), m) }];
+        case 'put': {
+          const offset = desk.put(participantId(Buffer.from(participant, 'base64url')), m, body!);
+          return [{ type: 'got', re, offset }];
+        }
+        case 'commit':
+          await desk.commit(participantId(Buffer.from(participant, 'base64url')), m, (report) =>
+            open(report.participant, toHex(report.offerHash), report.suite, report.bytes),
+          );
+          return [{ type: 'ok', re }];
+        case 'decline':
+        case 'bye':
+          return [{ type: 'ok', re }];
+        default:
+          return m satisfies never;
+      }
+    };
+    peer.onMessage(({ message, body }) => {
+      void (async () => {
+        requests.push(message);
+        try {
+          mischief.before?.(message);
+          const [reply, replyBody] = await answer(message, body);
+          const sent = mischief.reply ? mischief.reply(reply, message) : reply;
+          if (sent) await peer.send(sent, replyBody);
+        } catch (thrown) {
+          await peer.sendError(asTacitError(thrown), message.id).catch(() => {});
+        }
+      })();
+    });
+  };
+  listener.onConnection((connection) => {
+    const peer = coordinatorPeer(connection);
+    peers.add(peer);
+    peer.onClose(() => {
+      peers.delete(peer);
+      joinedPeers.delete(peer);
+    });
+    serve(peer);
+  });
+
+  const broadcast = (message: ServerMessage): void => {
+    for (const peer of joinedPeers) void peer.send(message).catch(() => {});
+  };
+  const model = modelOf(plan);
+  const initial: NamedArrays = Object.fromEntries(
+    Object.entries(model.init(plan.seed)).filter(([name]) => Object.hasOwn(model.aggregated, name)),
+  );
+
+  return {
+    listener,
+    plan,
+    planHash,
+    identity,
+    fingerprint: await fingerprintOf(crypto, identity.publicKey),
+    initial,
+    requests,
+    reports,
+    peers,
+    joinedPeers,
+    broadcast,
+    sent: (type: ClientMessage['type']): ClientMessage[] => requests.filter((m) => m.type === type),
+    drop: (): void => {
+      for (const peer of [...peers]) peer.close('dropped');
+    },
+    setStanding: (next: { round: number; head: Uint8Array }): void => {
+      standing = next;
+    },
+    /** Offers a round to everybody. @returns the offer's hash */
+    async offer(changes: Partial<Offer> = {}, arrays: NamedArrays = initial, signer = identity): Promise<Uint8Array> {
+      const bytes = encodeSafetensors(arrays);
+      const ref = await shelf.add('model', bytes);
+      const offer: Offer = {
+        v: 1,
+        task: plan.task,
+        kind: 'train',
+        round: 0,
+        attempt: 1,
+        modelVersion: 0,
+        modelHash: ref.hash,
+        planHash,
+        nonce: nonce(),
+        ...changes,
+      };
+      const offerHash = await offerHashOf(crypto, offer);
+      offers.set(toHex(offerHash), { offer, model: ref });
+      const words = 4 * (model.reportShape.dimension + 2);
+      const sizes = plan.privacy.suites.map((name) => [name, suiteNamed(name).sealedBytes(words)]);
+      desk.begin(offerHash, 0, Object.fromEntries(sizes));
+      broadcast({ type: 'offer', offer, signature: await signer.sign(offerStatement(offer)) });
+      return offerHash;
+    },
+    /** Commits a round to everybody, and moves on. */
+    async commit(offerHash: Uint8Array, changes: Partial<CommitRecord> = {}, signer = identity): Promise<Uint8Array> {
+      const { offer } = offers.get(toHex(offerHash)) ?? { offer: { round: 0, attempt: 1 } };
+      const unsigned = {
+        offerHash,
+        round: offer.round,
+        attempt: offer.attempt,
+        participants: 3,
+        aggregateHash: new Uint8Array(32).fill(1),
+        modelHash: new Uint8Array(32).fill(2),
+        prevHead: standing.head,
+        ...changes,
+      };
+      const commit = { ...unsigned, signature: await signer.sign(commitStatement(unsigned)) };
+      standing = { round: standing.round + 1, head: await headAfter(crypto, commit) };
+      broadcast({ type: 'committed', commit });
+      return standing.head;
+    },
+    async finish(arrays: NamedArrays = initial, signer = identity): Promise<Uint8Array> {
+      const ref = await shelf.add('model', encodeSafetensors(arrays));
+      const rounds = standing.round;
+      const statement = finishedStatement({
+        task: plan.task,
+        planHash,
+        modelHash: ref.hash,
+        modelBytes: ref.bytes,
+        rounds,
+      });
+      broadcast({ type: 'finished', model: ref, rounds, signature: await signer.sign(statement) });
+      return ref.hash;
+    },
+  };
+}
