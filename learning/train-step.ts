@@ -12,7 +12,8 @@
  * | `scalars/learningRate`, `scalars/<name>` | every schedule | fed |
  * | `metrics/loss` | | returned |
  */
-import type { Scalar, Tensor } from '@tensorflow/tfjs';
+import type { Scalar } from '@tensorflow/tfjs';
+import { TacitError } from '../protocol/errors.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { type Rng, stream } from '../protocol/random.ts';
 import type { NamedArrays, NamedSpecs, TensorSpec } from '../protocol/tensors.ts';
@@ -75,13 +76,14 @@ function lossInputs(nn: Ops, plan: Plan, inputs: Tensors): Omit<LossInputs, 'par
 /** Loss and its gradient with respect to every parameter that is trained, by `<group>/<name>`. */
 function lossAndGradients(nn: Ops, plan: Plan, inputs: Tensors, data: Omit<LossInputs, 'params'>) {
   const trained = within('params', inputs);
-  const aux = within('aux', inputs);
   const names = Object.keys(trained);
-  const lossOf = (...tensors: Tensor[]): Scalar => {
-    const params = grouped({ ...aux, ...Object.fromEntries(names.map((name, i) => [name, tensors[i]!])) });
-    return pretextOf(plan).loss(nn, { ...data, params }, contextOf(plan)) as Scalar;
-  };
-  const { value, grads } = nn.tf.valueAndGrads(lossOf)(names.map((name) => trained[name]!));
+  const params = grouped({ ...within('aux', inputs), ...trained });
+  const task = pretextOf(plan);
+  const lossOf = (): Scalar => task.loss(nn, { ...data, params }, contextOf(plan)) as Scalar;
+  const { value, grads } = nn.tf.engine().gradients(lossOf, Object.values(trained), undefined, true);
+  const without = names.find((_, i) => !grads[i]);
+  if (without !== undefined)
+    throw new TacitError('internal', `the loss of "${task.name}" does not depend on ${without}`, { where: task.name });
   const limit = plan.training.clipGradient;
   const gradients = Object.fromEntries(names.map((name, i) => [name, grads[i]!]));
   return { loss: value, gradients: limit === null ? gradients : clipByNorm(nn, gradients, limit) };

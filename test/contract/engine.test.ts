@@ -1,0 +1,11 @@
+import { describe, it } from 'vitest';
+import { eagerEngine } from '../../learning/engine/eager.ts';
+import { probeTensorFlow } from '../../learning/engine/eager-tensorflow.ts';
+import { engineContract } from './engine.ts';
+
+engineContract('eager:cpu', () => eagerEngine('cpu'));
+engineContract('eager:wasm', () => eagerEngine('wasm'));
+
+const native = await probeTensorFlow();
+if (native.available) engineContract('eager:tensorflow', () => eagerEngine('tensorflow'));
+else describe('engine contract: eager:tensorflow', () => it(`does not run here: ${native.reason}`, () => undefined));
