@@ -9,6 +9,8 @@ export interface WorkerStart {
   readonly engine: EngineChoice;
   readonly engineOptions?: EngineOptions;
   readonly words: Int32Array;
+  /** Browser: where bundled data are served. */
+  readonly dataUrl?: string;
 }
 
 export type ToWorker =

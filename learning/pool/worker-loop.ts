@@ -43,6 +43,8 @@ export async function serveJobs(
   return async (message) => {
     switch (message.kind) {
       case 'run':
+        // where memory is shared, the pool's end has done so; a second time might undo a `cancel` that is already there
+        if (words.buffer instanceof ArrayBuffer) controlOf(words).reset();
         try {
           const report = (progress: Parameters<Parameters<Runner['run']>[2]>[0]): void =>
             port.post({ kind: 'progress', progress }, []);
