@@ -115,12 +115,21 @@ function transposed(constant: Constant, perm: readonly number[]): Constant {
   return { dtype: constant.dtype, shape, data };
 }
 
+/** Where(x > 0, 1, 0) of a relu's output is its sign; one pass less. */
+function stepOfRelu({ g, node, producer, constant }: Site, type: ValueType): Value | undefined {
+  if (node.op !== 'Cast' || type.dtype !== 'float32') return undefined;
+  const compared = producer(node.inputs[0]!);
+  if (compared?.op !== 'Greater' || !isUniform(constant(compared.inputs[1]!), 0)) return undefined;
+  const [y] = compared.inputs as [Value];
+  return producer(y)?.op === 'Relu' ? g.node('Sign', [y], type) : undefined;
+}
+
 export function foldConstants(graph: Graph): Graph {
   return rebuild(graph, (site) => {
     const { g, node } = site;
     const type = graph.types.get(node.outputs[0]!)!;
     if (node.outputs.length > 1 || node.domain !== '') return undefined;
-    const known = computed(site, type) ?? (BROADCASTING.has(node.op) ? neutral(site, type) : undefined);
+    const known = stepOfRelu(site, type) ?? computed(site, type) ?? (BROADCASTING.has(node.op) ? neutral(site, type) : undefined);
     if (known !== undefined) return [known];
     if (!BROADCASTING.has(node.op)) return undefined;
     const inputs = unexpandedOperands(site, type) ?? scalarOperands(site, type);
