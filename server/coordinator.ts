@@ -1,0 +1,335 @@
+/**
+ * The coordinator of one federated run: takes connections into service, runs round after round through attempts, keeps what is
+ * committed, and in the end gives the model to whoever stayed. Everything is driven by events; nothing is polled.
+ */
+import { fromBase64Url, toHex } from '../protocol/bytes.ts';
+import { TacitError } from '../protocol/errors.ts';
+import { describeFederation, type FederationInfo } from '../protocol/federation-info.ts';
+import { fingerprintOf, finishedStatement } from '../protocol/identity.ts';
+import type { Fingerprint, ParticipantId } from '../protocol/ids.ts';
+import type { ServerMessage, ServerMessageOf } from '../protocol/messages.ts';
+import type { Plan } from '../protocol/plan.ts';
+import { createUploadDesk, type UploadDesk } from '../protocol/transfer.ts';
+import type { Listener } from '../protocol/transport.ts';
+import { type Attempt, beginAttempt } from './attempt.ts';
+import type { Outcome } from './attempt-context.ts';
+import { type Clock, systemClock } from './clock.ts';
+import { type Sampler, type SamplerState, uniformSampler } from './cohort.ts';
+import type { Coordinator, CoordinatorOptions, Status } from './coordinator-options.ts';
+import type { CoordinatorEvent, RoundSummary, RunResult } from './events.ts';
+import { type Federation, openFederation, type Progress, resume, summaryOf } from './federation.ts';
+import { createParticipants, type Participant, type Participants } from './participants.ts';
+import { serveRequest } from './requests.ts';
+import { limitsOf } from './round-state.ts';
+import { openSession, type SessionContext } from './session.ts';
+import type { Traffic } from './traffic.ts';
+import { transferBudget } from './transfer-budget.ts';
+
+const MAX_RETRY_MS = 30_000;
+/** After which a participant may look whether a coordinator that was stopped is back. */
+const STOPPED_RETRY_MS = 10_000;
+
+/** Prepares a coordinator; it begins with `run`. */
+export function createCoordinator(options: CoordinatorOptions): Coordinator {
+  return new Run(options);
+}
+
+/** The operator's key, when the plan admits participants with a certificate only. @throws TacitError plan/refused */
+function operatorKeyOf({ admission }: Plan): Uint8Array | undefined {
+  if (admission.certificates === 'none') return undefined;
+  try {
+    const key = fromBase64Url(admission.operatorKey ?? '');
+    if (key.length === 32) return key;
+  } catch {
+    // Falls through to the one message for all that is wrong with it.
+  }
+  throw new TacitError(
+    'plan/refused',
+    'certificates are required, but operatorKey is not an Ed25519 key in base64url',
+    {
+      where: 'admission.operatorKey',
+    },
+  );
+}
+
+class Run implements Coordinator {
+  private readonly options: CoordinatorOptions;
+  private readonly clock: Clock;
+  private readonly sampler: Sampler;
+  private readonly listeners: readonly Listener[];
+  private readonly traffic: Traffic = { up: 0, down: 0 };
+  private readonly budget = transferBudget();
+  private readonly participants: Participants;
+  private readonly desk: UploadDesk;
+  private readonly history: RoundSummary[] = [];
+  /** Reports that each participant has contributed to the present model. */
+  private readonly contributions = new Map<ParticipantId, number>();
+  private federation: Federation | undefined;
+  private fingerprint: Fingerprint | undefined;
+  private progress: Progress | undefined;
+  private samplerState: SamplerState;
+  private attempt: Attempt | undefined;
+  private finished: ServerMessageOf<'finished'> | undefined;
+  private stopped = false;
+  private wake = (): void => {};
+
+  constructor(options: CoordinatorOptions) {
+    const { listener, crypto, clock = systemClock, sampler = uniformSampler } = options;
+    const { maxUploadBytes = 512 * 2 ** 20, maxParticipants = 10_000 } = options;
+    this.options = options;
+    this.clock = clock;
+    this.sampler = sampler;
+    this.samplerState = sampler.init();
+    this.listeners = 'onConnection' in listener ? [listener] : listener;
+    this.desk = createUploadDesk({ crypto, maxBytes: maxUploadBytes, now: () => clock.now() });
+    this.participants = createParticipants(maxParticipants, {
+      onJoin: (participant) => this.onJoin(participant),
+      onLeave: (participant, reason) => this.onLeave(participant, reason),
+    });
+  }
+
+  get status(): Status {
+    const idle = this.stopped ? 'stopped' : this.finished ? 'finished' : 'starting';
+    return {
+      phase: this.attempt?.phase ?? idle,
+      round: this.progress?.version ?? 0,
+      rounds: this.options.plan.rounds.count,
+      participants: this.participants.count,
+      bytesUp: this.traffic.up,
+      bytesDown: this.traffic.down,
+    };
+  }
+
+  info(): FederationInfo | undefined {
+    const { federation, fingerprint, progress } = this;
+    if (!federation || !fingerprint || !progress) return undefined;
+    const { plan, run } = federation;
+    const finished = this.finished !== undefined;
+    return describeFederation({ task: plan.task, fingerprint, planHash: run, plan, round: progress.version, finished });
+  }
+
+  async run(): Promise<RunResult> {
+    const startedAt = this.clock.now();
+    const { crypto, identity, store, initialModel } = this.options;
+    const federation = await openFederation(this.options);
+    this.fingerprint = await fingerprintOf(crypto, identity.publicKey);
+    this.progress = await resume(federation, initialModel);
+    this.history.push(...(await store.history(federation.run)).map(summaryOf));
+    this.federation = federation;
+    this.accept(federation);
+    let waitFor = this.options.waitFor;
+    while (!this.stopped && this.progress.version < federation.plan.rounds.count) {
+      await this.runRound(federation, waitFor);
+      waitFor = undefined;
+    }
+    if (this.progress.version >= federation.plan.rounds.count) await this.finish(federation, this.progress);
+    const { version, model, modelHash } = this.progress;
+    return {
+      finished: this.finished !== undefined,
+      rounds: version,
+      modelHash: toHex(modelHash),
+      model,
+      bytesUp: this.traffic.up,
+      bytesDown: this.traffic.down,
+      seconds: (this.clock.now() - startedAt) / 1000,
+      history: [...this.history],
+    };
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.wake();
+    const { attempt } = this;
+    attempt?.cancel();
+    await attempt?.done;
+    if (!this.finished) this.tellAll({ type: 'wait', code: 'round/cancelled', retryAfterMs: STOPPED_RETRY_MS });
+    await Promise.all(this.listeners.map((listener) => listener.close()));
+  }
+
+  // ------------------------------------------------------------------ rounds
+
+  private async runRound(federation: Federation, waitFor: number | undefined): Promise<void> {
+    const { maxAttempts } = federation.plan.rounds;
+    const trafficBefore = { ...this.traffic };
+    let pauseMs = this.options.retryMs ?? 1000;
+    for (let failures = 1; !this.stopped; failures++) {
+      const outcome = await this.runAttempt(federation, trafficBefore, waitFor);
+      if (outcome.type === 'committed') return this.onCommitted(outcome);
+      const retry = !this.stopped && failures < maxAttempts && outcome.code !== 'round/too-many-contributions';
+      this.onFailed(outcome, retry);
+      if (this.stopped) return;
+      if (!retry) {
+        throw new TacitError(
+          'run/failed',
+          `round ${this.progress!.version + 1} failed ${failures} times, last with ${outcome.code}`,
+          {
+            ...(outcome.message ? { hint: outcome.message } : {}),
+          },
+        );
+      }
+      await this.pause(pauseMs);
+      pauseMs = Math.min(MAX_RETRY_MS, 2 * pauseMs);
+    }
+  }
+
+  private async runAttempt(federation: Federation, trafficBefore: Traffic, waitFor?: number): Promise<Outcome> {
+    const { graceMs, aggregateMs } = this.options;
+    const { plan, exchanges, store, run } = federation;
+    const progress = this.progress!;
+    const limits = limitsOf(plan, {
+      exchanges: exchanges.length,
+      ...(waitFor === undefined ? {} : { startWith: waitFor }),
+      ...(graceMs === undefined ? {} : { graceMs }),
+      ...(aggregateMs === undefined ? {} : { aggregateMs }),
+    });
+    const attempt = await beginAttempt({
+      federation,
+      participants: this.participants,
+      desk: this.desk,
+      clock: this.clock,
+      traffic: this.traffic,
+      trafficBefore,
+      progress,
+      attempt: await store.beginAttempt(run, progress.version),
+      limits,
+      candidates: () => this.candidates(plan),
+      onCounted: (id) => this.contributions.set(id, (this.contributions.get(id) ?? 0) + 1),
+      emit: (event) => this.emit(event),
+    });
+    this.attempt = attempt;
+    this.budget.reset({
+      down: attempt.volume.down + 32 * federation.planRef.bytes,
+      up: attempt.volume.up * exchanges.length,
+    });
+    attempt.refresh();
+    this.checkCandidates(attempt);
+    if (this.stopped) attempt.cancel();
+    const outcome = await attempt.done;
+    this.attempt = undefined;
+    return outcome;
+  }
+
+  private onCommitted({ progress, summary, commit }: Extract<Outcome, { type: 'committed' }>): void {
+    this.progress = progress;
+    this.history.push(summary);
+    this.contributions.clear();
+    this.tellAll({ type: 'committed', commit: commit.record });
+    this.emit({ type: 'committed', summary, model: progress.model, rounds: this.options.plan.rounds.count });
+  }
+
+  private onFailed({ attempt, code, message, absent }: Extract<Outcome, { type: 'failed' }>, retry: boolean): void {
+    const round = this.progress!.version;
+    this.samplerState = this.sampler.afterFailure(this.samplerState, round, absent);
+    this.emit({ type: 'failed', round, attempt, code, message, retry });
+  }
+
+  private async finish({ identity, plan, planRef, shelf }: Federation, progress: Progress): Promise<void> {
+    const { version: rounds, modelHash } = progress;
+    const model = await shelf.add('model', progress.model);
+    shelf.keepOnly([planRef.hash, model.hash]);
+    this.budget.reset({ down: model.bytes + 32 * planRef.bytes, up: 0 });
+    const facts = { task: plan.task, planHash: planRef.hash, modelHash, modelBytes: model.bytes, rounds };
+    this.finished = { type: 'finished', model, rounds, signature: await identity.sign(finishedStatement(facts)) };
+    this.tellAll(this.finished);
+    this.emit({ type: 'finished', rounds, modelHash: toHex(modelHash) });
+  }
+
+  private pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.clock.after(ms, resolve);
+      this.wake = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+
+  // ------------------------------------------------------------------ participants
+
+  private accept(federation: Federation): void {
+    const { nowSeconds = () => Date.now() / 1000 } = this.options;
+    const operatorKey = operatorKeyOf(federation.plan);
+    const { shelf } = federation;
+    const context: SessionContext = {
+      federation,
+      operatorKey,
+      nowSeconds,
+      clock: this.clock,
+      participants: this.participants,
+      traffic: this.traffic,
+      standing: () => ({
+        round: this.progress!.version,
+        head: this.progress!.head,
+        finished: this.finished !== undefined,
+      }),
+      serve: (participant, request, body) =>
+        serveRequest({ shelf, budget: this.budget, attempt: this.attempt }, participant, request, body),
+      onRefused: ({ id }, request, code) => this.emit({ type: 'refused', participant: id, request, code }),
+      onDropped: (remote, { code }) => this.emit({ type: 'dropped', remote, code }),
+    };
+    for (const listener of this.listeners) {
+      listener.onConnection((connection) => openSession(connection, context));
+    }
+  }
+
+  private onJoin(participant: Participant): void {
+    const { platform, engine } = participant.capabilities;
+    const participants = this.participants.count;
+    this.emit({ type: 'joined', participant: participant.id, participants, platform, engine });
+    if (this.finished) participant.notify(this.finished);
+    else if (this.stopped)
+      participant.notify({ type: 'wait', code: 'round/cancelled', retryAfterMs: STOPPED_RETRY_MS });
+    this.attempt?.onJoin(participant);
+    this.tellOutsider(participant, 'round/full');
+    this.checkCandidates(this.attempt);
+  }
+
+  private onLeave({ id }: Participant, reason: string): void {
+    this.emit({ type: 'left', participant: id, participants: this.participants.count, reason });
+    this.attempt?.onLeave(id);
+    this.checkCandidates(this.attempt);
+  }
+
+  /** Before a round opens: says who is missing, and gives up when all that are there have done what the plan allows them. */
+  private checkCandidates(attempt: Attempt | undefined): void {
+    if (attempt?.phase !== 'idle') return;
+    const { needed } = attempt;
+    const participants = this.participants.count;
+    this.emit({ type: 'waiting', participants, needed, ...attempt.where });
+    if (participants >= needed && this.candidates(this.options.plan).length < needed) {
+      attempt.fail('round/too-many-contributions');
+    }
+  }
+
+  /** Tells a participant that has no part in the attempt when to expect the next. */
+  private tellOutsider(participant: Participant, code: 'round/full' | 'round/not-selected'): void {
+    const { attempt } = this;
+    if (!attempt?.isClosedTo(participant.id)) return;
+    participant.notify({ type: 'wait', code, retryAfterMs: Math.round(attempt.leftMs) });
+  }
+
+  private candidates(plan: Plan): readonly ParticipantId[] {
+    const { maxContributionsPerModel } = plan.rounds;
+    const candidates = this.participants
+      .joined()
+      .map(({ id }) => id)
+      .filter((id) => (this.contributions.get(id) ?? 0) < maxContributionsPerModel);
+    return this.sampler.apply(this.samplerState, { seed: plan.seed, round: this.progress!.version, candidates });
+  }
+
+  private tellAll(message: ServerMessage): void {
+    for (const participant of this.participants.joined()) participant.notify(message);
+  }
+
+  /** A listener of events that throws must not touch the round. */
+  private emit(event: CoordinatorEvent): void {
+    try {
+      this.options.onEvent?.(event);
+    } catch (thrown) {
+      process.emitWarning(`a listener of coordinator events failed at "${event.type}": ${String(thrown)}`);
+    }
+    if (event.type === 'training' && event.exchange === 0) {
+      for (const participant of this.participants.joined()) this.tellOutsider(participant, 'round/not-selected');
+    }
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * The sums of one attempt: an aggregation for each exchange, what the strategy makes of it, the signed start of the next exchange,
+ * and in the end the commit that is to be stored.
+ */
+import { TacitError } from '../protocol/errors.ts';
+import { exchangeStatement } from '../protocol/identity.ts';
+import type { BlobRef, ExchangeStart } from '../protocol/messages.ts';
+import { encodeSafetensors } from '../protocol/safetensors.ts';
+import type { NamedArrays } from '../protocol/tensors.ts';
+import { type Aggregation, aggregationOf } from './aggregation.ts';
+import { conclude } from './conclude.ts';
+import type { RoundSummary } from './events.ts';
+import type { Federation, Progress } from './federation.ts';
+import type { Commit } from './store/store.ts';
+
+/** A round that only has to be stored. */
+export interface ReadyCommit {
+  readonly commit: Commit;
+  readonly progress: Progress;
+  readonly summary: RoundSummary;
+}
+
+/** What the attempt knows of itself when its last sum is opened. */
+export type Facts = Pick<
+  RoundSummary,
+  | 'round'
+  | 'attempt'
+  | 'participants'
+  | 'accepted'
+  | 'recruitSeconds'
+  | 'trainSeconds'
+  | 'aggregateSeconds'
+  | 'seconds'
+  | 'bytesUp'
+  | 'bytesDown'
+>;
+
+async function signExchange(
+  { identity }: Federation,
+  offerHash: Uint8Array,
+  index: number,
+  blobs: BlobRef[],
+): Promise<ExchangeStart> {
+  const unsigned = { offerHash, index, blobs };
+  return { ...unsigned, signature: await identity.sign(exchangeStatement(unsigned)) };
+}
+
+export interface RoundSums {
+  /** The signed start of each exchange that has begun. */
+  readonly starts: readonly ExchangeStart[];
+  /** Of the exchange that is under way. */
+  readonly aggregation: Aggregation;
+  /** Length of a sealed report of the exchange that is under way, by suite. */
+  sealedSizes(): Record<string, number>;
+  /**
+   * Opens the sum of the exchange that is under way and lets the strategy use it. After the last exchange there is a commit.
+   * @throws TacitError report/out-of-bounds, weights/not-finite, internal
+   */
+  close(facts: () => Facts): Promise<ReadyCommit | undefined>;
+}
+
+/** The first exchange starts from the model alone. */
+export async function openSums(
+  federation: Federation,
+  progress: Progress,
+  offerHash: Uint8Array,
+  model: BlobRef,
+): Promise<RoundSums> {
+  const { crypto, plan, exchanges, aggregator, strategy, shelf } = federation;
+  const aggregationAt = (index: number): Aggregation =>
+    aggregationOf({ crypto, plan, exchange: exchanges[index]!, secret: aggregator.secretKey });
+  const starts = [await signExchange(federation, offerHash, 0, [model])];
+  const sums: Int32Array[] = [];
+  let aggregation = aggregationAt(0);
+  let state: NamedArrays = progress.strategyState;
+
+  const close = async (facts: () => Facts): Promise<ReadyCommit | undefined> => {
+    const index = sums.length;
+    const opened = aggregation.open();
+    sums.push(aggregation.sum());
+    const { version: round, global: before } = progress;
+    const inputs = { plan, round, exchange: exchanges[index]!, aggregate: opened, global: before };
+    const { state: next, global, broadcast } = strategy.apply(state, inputs);
+    state = next;
+    if (index + 1 < exchanges.length) {
+      const blobs = broadcast ? [await shelf.add('broadcast', encodeSafetensors(broadcast))] : [];
+      starts.push(await signExchange(federation, offerHash, index + 1, blobs));
+      aggregation = aggregationAt(index + 1);
+      return undefined;
+    }
+    if (!global) throw new TacitError('internal', `strategy ${strategy.name} gave no model after the last exchange`);
+    const known = facts();
+    const { attempt, participants } = known;
+    const concluded = await conclude(
+      federation,
+      progress,
+      { offerHash, round, attempt, participants },
+      { state, global, opened, sums },
+      (measured) => ({ ...known, ...measured }),
+    );
+    return { commit: concluded.commit, progress: concluded.after, summary: concluded.summary };
+  };
+  return {
+    starts,
+    get aggregation() {
+      return aggregation;
+    },
+    sealedSizes: () => Object.fromEntries(plan.privacy.suites.map((suite) => [suite, aggregation.sealedBytes(suite)])),
+    close,
+  };
+}
