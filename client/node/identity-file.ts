@@ -2,7 +2,7 @@
  * A participant's identity in Node: an Ed25519 seed in a file that only its owner can read, made on first use. The format is
  * that of `tacit keygen`.
  */
-import { mkdir, open, readFile, stat } from 'node:fs/promises';
+import { link, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { fromBase64Url, toBase64Url } from '../../protocol/bytes.ts';
 import { nodeCrypto } from '../../protocol/crypto/node.ts';
@@ -46,8 +46,14 @@ async function createIdentity(path: string): Promise<Identity> {
     fingerprint: await fingerprintOf(nodeCrypto, identity.publicKey),
   };
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const file = await open(path, 'wx', 0o600);
-  await file.writeFile(`${JSON.stringify(content, null, 2)}\n`).finally(() => file.close());
+  // complete before it has its name, so that nobody reads half of it; `link` never replaces
+  const beside = `${path}.${identity.id}.new`;
+  try {
+    await writeFile(beside, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600, flag: 'wx' });
+    await link(beside, path);
+  } finally {
+    await rm(beside, { force: true });
+  }
   return identity;
 }
 
