@@ -15,7 +15,7 @@ export interface Model {
   readonly groups: readonly Group[];
   /** All parameters, `<group>/<name>`, in manifest order. */
   readonly specs: NamedSpecs;
-  /** The parameters that are sent and averaged, in manifest order. */
+  /** The parameters that are sent and averaged, sorted by name: the order in which a model's file holds them. */
   readonly aggregated: NamedSpecs;
   /** The encoder's parameters alone, `encoder/<name>`. */
   readonly encoderSpecs: NamedSpecs;
@@ -30,6 +30,9 @@ const prefixed = <T>(group: string, entries: Readonly<Record<string, T>>): [stri
 
 const specsOf = (groups: readonly Group[]): NamedSpecs =>
   Object.fromEntries(groups.flatMap((group) => prefixed(group.name, group.manifest)));
+
+const byName = (specs: NamedSpecs): NamedSpecs =>
+  Object.fromEntries(Object.entries(specs).sort(([a], [b]) => (a < b ? -1 : 1)));
 
 /** Number of parameters. */
 export const parameterCount = (specs: Manifest): number =>
@@ -49,7 +52,7 @@ export function modelOf(plan: Plan): Model {
     persist: false,
   };
   const groups = [encoder, ...task.groups(context)];
-  const aggregated = specsOf(groups.filter((group) => group.aggregate));
+  const aggregated = byName(specsOf(groups.filter((group) => group.aggregate)));
   return {
     groups,
     specs: specsOf(groups),
