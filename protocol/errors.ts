@@ -69,7 +69,6 @@ export const ERRORS = {
   'wire/malformed': entry('protocol', 'A frame or message is not well formed.'),
   'wire/too-large': entry('protocol', 'A frame, header, body or report exceeds its limit.'),
   'wire/unexpected': entry('protocol', 'The message does not belong to this state.'),
-  'wire/unknown-task': entry('protocol', 'The coordinator does not run that task.'),
   'wire/rate-limited': entry('protocol', 'Too many requests.', true),
   'wire/no-common-suite': entry('protocol', 'No sealing suite is spoken by both sides.'),
   'wire/hash-mismatch': entry('protocol', 'The bytes received do not have the hash that was announced.', true),
