@@ -24,6 +24,21 @@ async function loadWasm(wasmPath: string | undefined): Promise<void> {
   if (wasmPath !== undefined) wasm.setWasmPaths(wasmPath);
 }
 
+const listeners = (event: 'uncaughtException' | 'unhandledRejection'): readonly NodeJS.UncaughtExceptionListener[] =>
+  globalThis.process?.listeners?.(event as 'uncaughtException') ?? [];
+
+/** Emscripten's Node code adds handlers that turn any rejection in the process into a crash; what it adds is taken off again. */
+async function withoutNewListeners<T>(action: () => Promise<T>): Promise<T> {
+  const before = {
+    uncaughtException: listeners('uncaughtException'),
+    unhandledRejection: listeners('unhandledRejection'),
+  };
+  const result = await action();
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const)
+    for (const listener of listeners(event)) if (!before[event].includes(listener)) process.off(event, listener);
+  return result;
+}
+
 const prepare = async (backend: Backend, { wasmPath }: BackendOptions): Promise<void> => {
   if (backend === 'tensorflow') await loadTensorFlow();
   if (backend === 'wasm') {
@@ -49,7 +64,7 @@ export async function loadBackend(backend: Backend, options: BackendOptions): Pr
   let cause: unknown;
   try {
     await prepare(backend, options);
-    ready = await tf.setBackend(backend);
+    ready = await withoutNewListeners(() => tf.setBackend(backend));
     await tf.ready();
   } catch (thrown) {
     cause = thrown;

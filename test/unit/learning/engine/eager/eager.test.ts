@@ -107,11 +107,3 @@ it('engines of two backends live side by side', async () => {
     }
   await Promise.all([wasm.close(), cpu.close()]);
 });
-
-it('adds no listener to the process, so that a rejection elsewhere stays what it is', async () => {
-  const events = ['uncaughtException', 'unhandledRejection'] as const;
-  const before = events.map((event) => process.listenerCount(event));
-  const engine = await eagerEngine('wasm');
-  expect(events.map((event) => process.listenerCount(event))).toEqual(before);
-  await engine.close();
-});
