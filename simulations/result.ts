@@ -2,6 +2,7 @@
 
 import type { BundledName } from '../learning/data/source.ts';
 import { type LabelCurve, labelCurve } from '../learning/evaluation/label-budget.ts';
+import type { RoundSummary } from '../server/events.ts';
 
 /** The rows of the table, in the order in which they are shown. */
 export const ROWS = ['pixels', 'random', 'scratch', 'local', 'central', 'federated', 'federatedFinetuned'] as const;
@@ -21,18 +22,6 @@ export const ROW_LABELS: Readonly<Record<RowName, string>> = {
 export type Partition = { readonly kind: 'iid' } | { readonly kind: 'dirichlet'; readonly alpha: number };
 
 export const partitionName = (p: Partition): string => (p.kind === 'iid' ? 'iid' : `dirichlet-${p.alpha}`);
-
-/** One committed round. */
-export interface RoundRecord {
-  readonly round: number;
-  readonly participants: number;
-  readonly loss: number;
-  /** L2 norm of the averaged delta. */
-  readonly driftNorm: number;
-  readonly bytesUp: number;
-  readonly bytesDown: number;
-  readonly ms: number;
-}
 
 export interface MainJobResult {
   readonly dataset: BundledName;
@@ -58,7 +47,7 @@ export interface MainJobResult {
   /** Accuracy with a weighted k-nearest-neighbour vote over all labelled training images, and the RankMe of test features. */
   readonly knn: number;
   readonly rankMe: number;
-  readonly history: readonly RoundRecord[];
+  readonly history: readonly RoundSummary[];
   /** Images per participant (rows) and class (columns). */
   readonly partitionMatrix: readonly (readonly number[])[];
   readonly classes: readonly string[];

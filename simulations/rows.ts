@@ -2,10 +2,11 @@
  * The rows of the main job's table, each a label-budget curve on the same label draws. Pre-training never sees a label; what is
  * chosen, is chosen on the validation split; test images only score.
  */
+
+import type { LabelledFeatures } from '../learning/evaluation/features.ts';
 import type { ProbeCurve } from '../learning/evaluation/label-budget.ts';
 import { labelCurve } from '../learning/evaluation/label-budget.ts';
-import type { LabelledFeatures } from '../learning/evaluation/features.ts';
-import type { JobName, JobInput, JobOutput } from '../learning/pool/jobs.ts';
+import type { JobInput, JobName, JobOutput } from '../learning/pool/jobs.ts';
 import type { TrainingPool } from '../learning/pool/scheduler.ts';
 import type { Plan } from '../protocol/plan.ts';
 import type { NamedArrays } from '../protocol/tensors.ts';

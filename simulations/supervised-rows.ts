@@ -2,7 +2,7 @@
  * The rows that train on the labels: from scratch, and fine-tuning of a pre-trained encoder. Same labels, same architecture, same
  * augmentation, same label draws; steps and learning rate are chosen on the validation split, once for all draws of a label count.
  */
-import { labelCurve, type LabelCurve } from '../learning/evaluation/label-budget.ts';
+import { type LabelCurve, labelCurve } from '../learning/evaluation/label-budget.ts';
 import type { FineTuning } from '../learning/fine-tuning.ts';
 import type { NamedArrays } from '../protocol/tensors.ts';
 import type { RowContext } from './rows.ts';

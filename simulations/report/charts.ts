@@ -74,11 +74,11 @@ function roundsChart({ history }: MainJobResult): Chart {
   return {
     id: 'rounds',
     title: 'The rounds',
-    note: 'Loss: mean over the local steps of all participants, as it was aggregated. Update: L2 norm of the averaged delta.',
+    note: 'Loss: mean over the local steps of all participants, as it was aggregated. Update: L2 norm of the change of the global model.',
     config: {
       type: 'line',
       data: {
-        labels: history.map((h) => String(h.round)),
+        labels: history.map((h) => String(h.round + 1)),
         datasets: [
           line(
             'pretext loss',
@@ -88,7 +88,7 @@ function roundsChart({ history }: MainJobResult): Chart {
           ),
           line(
             'norm of the update',
-            history.map((h) => h.driftNorm),
+            history.map((h) => h.updateNorm),
             '#d97706',
             'y1',
           ),

@@ -1,0 +1,109 @@
+/**
+ * The main job's table over partition seeds and degrees of heterogeneity: three seeds × (IID, Dirichlet 0.5, Dirichlet 0.1) × the
+ * plan's label draws. Rows that do not depend on the partition are computed once per seed; the label draws of a seed are the same in
+ * every row and partition. The federation runs on the in-memory transport, which gives the same model as sockets do.
+ */
+import { parseArgs } from 'node:util';
+import { bundledPlan, loadPlan } from '../cli/plan-file.ts';
+import type { BundledName } from '../learning/data/source.ts';
+import type { LabelCurve } from '../learning/evaluation/label-budget.ts';
+import { modelOf } from '../learning/model.ts';
+import { createPool } from '../learning/pool/pool.ts';
+import type { TrainingPool } from '../learning/pool/scheduler.ts';
+import type { Plan } from '../protocol/plan.ts';
+import { decodeSafetensors } from '../protocol/safetensors.ts';
+import { openExperiment } from '../simulations/experiment.ts';
+import { runFederation } from '../simulations/federation.ts';
+import { shardsOf } from '../simulations/main-job.ts';
+import { type Partition, partitionName, type RowName } from '../simulations/result.ts';
+import { centralRow, localRow, probeRow, type RowContext } from '../simulations/rows.ts';
+import { fineTunedRow, scratchRow } from '../simulations/supervised-rows.ts';
+import type { Bench, BenchIo } from './report.ts';
+
+const PARTITIONS: readonly Partition[] = [
+  { kind: 'iid' },
+  { kind: 'dirichlet', alpha: 0.5 },
+  { kind: 'dirichlet', alpha: 0.1 },
+];
+
+interface Result {
+  readonly [key: string]: unknown;
+  readonly partition: string;
+  readonly seed: number;
+  readonly row: RowName;
+  readonly labelsPerClass: readonly number[];
+  readonly draws: LabelCurve['draws'];
+}
+
+function contextFor(plan: Plan, experiment: RowContext['experiment'], pool: TrainingPool, io: BenchIo): RowContext {
+  return { plan, experiment, pool, signal: io.signal, onProgress: () => {} };
+}
+
+/** Rows that do not know of participants. */
+async function commonRows(context: RowContext): Promise<Partial<Record<RowName, LabelCurve>>> {
+  const [scratch, central, pixels, random] = await Promise.all([
+    scratchRow(context, false),
+    centralRow(context),
+    probeRow(context, 'pixels'),
+    probeRow(context, 'random', modelOf(context.plan).init(context.plan.seed)),
+  ]);
+  return { pixels, random, scratch, central };
+}
+
+async function partitionRows(context: RowContext, partition: Partition): Promise<Partial<Record<RowName, LabelCurve>>> {
+  const { plan, experiment, pool, signal } = context;
+  const shards = shardsOf(experiment, { plan, partition, participants: plan.rounds.cohort });
+  const sources = shards.map((indices) => ({ ...experiment.train, indices }));
+  const { result } = await runFederation({ plan, transport: 'memory', sources, pool, signal });
+  const model = decodeSafetensors(result.model).arrays;
+  const [local, federated] = await Promise.all([localRow(context, shards), probeRow(context, 'federated', model)]);
+  return { local, federated, federatedFinetuned: await fineTunedRow(context, model, federated.penalties) };
+}
+
+const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+
+/** Mean accuracy of one row over all its seeds and draws at the smallest label count. */
+function accuracyAt(results: readonly Result[], partition: string, row: RowName): number {
+  const own = results.filter((r) => r.partition === partition && r.row === row);
+  return mean(own.flatMap((r) => r.draws[0]!));
+}
+
+/** `--seeds N` (default 3), `--dataset NAME`. */
+export const run: Bench = async (args, io) => {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { seeds: { type: 'string', default: '3' }, dataset: { type: 'string', default: 'digits' } },
+  });
+  const dataset = values.dataset as BundledName;
+  const pool = await createPool();
+  const results: Result[] = [];
+  try {
+    for (let seed = 0; seed < Number(values.seeds); seed++) {
+      const plan = await loadPlan(bundledPlan(dataset), { seed });
+      const experiment = await openExperiment(plan, dataset, seed);
+      const context = contextFor(plan, experiment, pool, io);
+      const common = await commonRows(context);
+      for (const partition of PARTITIONS) {
+        const rows = { ...common, ...(await partitionRows(context, partition)) };
+        for (const [row, { draws }] of Object.entries(rows)) {
+          const name = partitionName(partition);
+          results.push({
+            partition: name,
+            seed,
+            row: row as RowName,
+            labelsPerClass: experiment.labelsPerClass,
+            draws,
+          });
+        }
+        io.progress(`seed ${seed}, ${partitionName(partition)}: done`);
+      }
+    }
+  } finally {
+    await pool.close();
+  }
+  const ratios = PARTITIONS.map(partitionName).map((name) => {
+    const ratio = accuracyAt(results, name, 'federated') / accuracyAt(results, name, 'scratch');
+    return [`federated/scratch at ${name}, fewest labels`, Math.round(ratio * 1000) / 1000] as const;
+  });
+  return { results, ratios: Object.fromEntries(ratios), notes: { engine: pool.engine } };
+};

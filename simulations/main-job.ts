@@ -1,0 +1,182 @@
+/**
+ * The main job: ten participants with private shares of real images learn an encoder without labels, over real WebSockets; then
+ * the encoder is judged with a few labels against everything that it must beat.
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { dirichletPartition, iidPartition, partitionMatrix } from '../learning/data/partition.ts';
+import type { BundledName } from '../learning/data/source.ts';
+import type { EngineChoice } from '../learning/engine/engine.ts';
+import type { ProbeCurve } from '../learning/evaluation/label-budget.ts';
+import { modelOf } from '../learning/model.ts';
+import { createPool } from '../learning/pool/pool.ts';
+import { createRun, RUN_FILES, type RunWriter } from '../learning/run-folder.ts';
+import type { Plan } from '../protocol/plan.ts';
+import { decodeSafetensors } from '../protocol/safetensors.ts';
+import { type Experiment, openExperiment } from './experiment.ts';
+import { type FederationRun, runFederation } from './federation.ts';
+import type { SimulationIo } from './io.ts';
+import { renderReport } from './report/report.ts';
+import { type MainJobResult, type Partition, partitionName } from './result.ts';
+import { roundWriter } from './round-writer.ts';
+import { centralRow, embedSplits, localRow, probeRow, type RowContext } from './rows.ts';
+import { fineTunedRow, type SupervisedCurve, scratchRow } from './supervised-rows.ts';
+
+export interface MainJobOptions {
+  /** Complete (`completePlan`), with what `--quick` and `--set` change laid over it. */
+  readonly plan: Plan;
+  readonly dataset: BundledName;
+  readonly partition: Partition;
+  readonly participants: number;
+  readonly quick: boolean;
+  readonly engine: EngineChoice;
+  readonly workers?: number;
+  /** The run folder. */
+  readonly out: string;
+  readonly signal: AbortSignal;
+}
+
+/** Splits the training images among the participants. Labels shape the shares, as a simulation of who holds what. */
+export function shardsOf(
+  experiment: Experiment,
+  { plan, partition, participants }: Pick<MainJobOptions, 'plan' | 'partition' | 'participants'>,
+): Int32Array[] {
+  const common = { labels: experiment.trainLabels, participants, seed: plan.seed, minExamples: plan.data.minExamples };
+  return partition.kind === 'iid' ? iidPartition(common) : dirichletPartition({ ...common, alpha: partition.alpha });
+}
+
+/** What a person must know about trust, in one sentence per privacy mode. */
+const STATEMENTS: Readonly<Record<Plan['privacy']['mode'], string>> = {
+  sealed:
+    'Privacy mode sealed, honest-but-curious coordinator: reports were encrypted to the coordinator, which could open each one and read that participant’s weight update, weight and loss; it never received an image, and nobody on the way could read anything.',
+};
+
+/** A progress line that names every row under way. */
+function rowProgress(io: SimulationIo): RowContext['onProgress'] {
+  const fractions = new Map<string, number>();
+  return (row, fraction) => {
+    if (fraction >= 1) fractions.delete(row);
+    else fractions.set(row, fraction);
+    const parts = [...fractions].map(([name, f]) => `${name} ${Math.floor(100 * f)} %`);
+    if (parts.length > 0) io.progress(`evaluating: ${parts.join(' · ')}`);
+  };
+}
+
+interface Rows {
+  readonly rows: MainJobResult['rows'];
+  readonly chosen: Record<string, string>;
+  readonly knn: number;
+  readonly rankMe: number;
+}
+
+const listed = (labels: readonly number[], values: readonly (string | number)[]): string =>
+  labels.map((k, i) => `${values[i]} at ${k}`).join(', ');
+
+async function judge(
+  context: RowContext,
+  shards: readonly Int32Array[],
+  final: Uint8Array,
+  quick: boolean,
+): Promise<Rows> {
+  const { plan, experiment, pool, signal } = context;
+  const model = decodeSafetensors(final).arrays;
+  const federatedWithFineTuning = async (): Promise<[ProbeCurve, SupervisedCurve]> => {
+    const probed = await probeRow(context, 'federated', model);
+    return [probed, await fineTunedRow(context, model, probed.penalties)];
+  };
+  const [central, local, scratch, [federated, federatedFinetuned], pixels, random, quality] = await Promise.all([
+    centralRow(context),
+    localRow(context, shards),
+    scratchRow(context, quick),
+    federatedWithFineTuning(),
+    probeRow(context, 'pixels'),
+    probeRow(context, 'random', modelOf(plan).init(plan.seed)),
+    embedSplits(context, 'quality', model).then((embedded) =>
+      pool.run('evaluate', { ...embedded, classes: experiment.classes.length, ...plan.evaluation.knn }, { signal }),
+    ),
+  ]);
+  const { labelsPerClass } = experiment;
+  const chosen = {
+    'from scratch': listed(labelsPerClass, scratch.chosen),
+    'penalty of the federated probe': listed(labelsPerClass, federated.penalties),
+    'penalty of the centralised probe': listed(labelsPerClass, central.penalties),
+    'penalty on pixels': listed(labelsPerClass, pixels.penalties),
+  };
+  const rows = { pixels, random, scratch, local, central, federated, federatedFinetuned };
+  return { rows: strip(rows), chosen, knn: quality.knn, rankMe: quality.rankMe };
+}
+
+/** The curves alone, without what was chosen for them. */
+function strip(rows: MainJobResult['rows']): MainJobResult['rows'] {
+  const entries = Object.entries(rows).map(([name, { mean, sd, draws }]) => [name, { mean, sd, draws }]);
+  return Object.fromEntries(entries) as MainJobResult['rows'];
+}
+
+async function federate(
+  options: MainJobOptions,
+  pool: Awaited<ReturnType<typeof createPool>>,
+  sources: readonly Int32Array[],
+  experiment: Experiment,
+  run: RunWriter,
+  io: SimulationIo,
+): Promise<FederationRun> {
+  const writer = roundWriter(run, io, options.plan);
+  const federation = await runFederation({
+    plan: options.plan,
+    transport: 'sockets',
+    sources: sources.map((indices) => ({ ...experiment.train, indices })),
+    pool,
+    signal: options.signal,
+    onEvent: writer.onEvent,
+  });
+  await writer.finish();
+  return federation;
+}
+
+/** Runs everything and writes the run folder. @throws TacitError; train/cancelled when `signal` aborts */
+export async function runMainJob(options: MainJobOptions, io: SimulationIo): Promise<MainJobResult> {
+  const { plan, dataset, quick, signal } = options;
+  const started = performance.now();
+  const run = await createRun(options.out, plan);
+  const experiment = await openExperiment(plan, dataset, plan.seed);
+  const shards = shardsOf(experiment, options);
+  const pool = await createPool({
+    engine: options.engine,
+    ...(options.workers === undefined ? {} : { workers: options.workers }),
+  });
+  try {
+    io.print(`engine ${pool.engine} (${pool.reason}), ${pool.size} workers`);
+    const { result, fingerprint } = await federate(options, pool, shards, experiment, run, io);
+    await run.finalEncoder(result.model, { modelHash: result.modelHash });
+    const context: RowContext = { plan, experiment, pool, signal, onProgress: rowProgress(io) };
+    const judged = await judge(context, shards, result.model, quick);
+    const outcome: MainJobResult = {
+      dataset,
+      partition: partitionName(options.partition),
+      quick,
+      participants: options.participants,
+      rounds: result.rounds,
+      seconds: (performance.now() - started) / 1000,
+      federatedSeconds: result.seconds,
+      bytesUp: result.bytesUp,
+      bytesDown: result.bytesDown,
+      engine: pool.engine,
+      privacyMode: plan.privacy.mode,
+      privacyStatement: STATEMENTS[plan.privacy.mode],
+      modelHash: result.modelHash,
+      fingerprint,
+      seed: plan.seed,
+      testImages: experiment.testLabels.length,
+      labelsPerClass: experiment.labelsPerClass,
+      history: result.history,
+      partitionMatrix: partitionMatrix(experiment.trainLabels, shards).map((row) => Array.from(row)),
+      classes: experiment.classes,
+      ...judged,
+    };
+    await run.result(outcome);
+    await run.report(renderReport(outcome, await readFile(join(run.dir, RUN_FILES.plan), 'utf8')));
+    return outcome;
+  } finally {
+    await pool.close();
+  }
+}
