@@ -32,6 +32,8 @@ export interface Context {
   readonly io: { progress(text: string): void; round(round: RoundProgress): void; print(text: string): void };
   /** A line for people on stdout; with --json it goes nowhere. */
   print(text: string): void;
+  /** A line that must be read while the command runs: on stdout, or with --json on stderr. */
+  announce(text: string): void;
   /** The result: with --json its one line, otherwise `text`. */
   result(value: unknown, text?: string): void;
   /** Ends with the status of an error after the result has been printed; the error itself goes to stderr. */
@@ -63,6 +65,10 @@ export function createContext(shell: Shell, options: OutputOptions): Context {
     progress,
     io: { progress: progress.live, round: progress.round, print },
     print,
+    announce: (text) => {
+      if (json) stderr.write(`${text}\n`);
+      else say(text);
+    },
     result: (value, text) => {
       progress.end();
       if (json) say(JSON.stringify(value));

@@ -14,7 +14,7 @@ import type { JoinOptions } from './commands/join.ts';
 import type { Context } from './context.ts';
 import { dataArgument } from './data-argument.ts';
 import { closePoolsBeforeLeaving } from './leave.ts';
-import { formatBytes, formatCount, formatSeconds } from './units.ts';
+import { participantLine } from './participant-lines.ts';
 
 async function readText(path: string, flag: string): Promise<string> {
   return readFile(path, 'utf8').catch((thrown: NodeJS.ErrnoException) => {
@@ -51,62 +51,13 @@ interface Seen {
   participant?: string;
 }
 
-/** Says each event in words: what changes the situation stays, what passes is live. */
-function narrator(context: Context, seen: Seen): (event: ParticipantEvent, traffic: Readonly<Traffic>) => void {
-  const { live, log } = context.progress;
+/** Notes what the result will need, and shows the event. */
+function follow(context: Context, seen: Seen): (event: ParticipantEvent, traffic: Readonly<Traffic>) => void {
   return (event, traffic) => {
-    const bytes = `↑ ${formatBytes(traffic.up)} ↓ ${formatBytes(traffic.down)}`;
-    switch (event.type) {
-      case 'connecting':
-        return live('connecting …');
-      case 'joined':
-        seen.fingerprint = event.fingerprint;
-        seen.participant = event.participant;
-        log(`joined as ${event.participant}; the coordinator's fingerprint is ${event.fingerprint}`);
-        if (!event.pinned)
-          log('note: that fingerprint was not given in the address or with --fingerprint, so it was taken on trust');
-        return;
-      case 'plan':
-        seen.plan = event.plan;
-        return log(
-          `task ${event.plan.task}: ${event.plan.rounds.count} rounds of ${event.plan.training.steps} steps, ${formatCount(event.parameters)} parameters; privacy mode ${event.plan.privacy.mode}`,
-        );
-      case 'refused':
-        for (const { floor, reason } of event.refusals) log(`refused: ${reason} (${floor})`);
-        return;
-      case 'waiting':
-        return live(`waiting for a round (${event.code}) · ${bytes}`);
-      case 'offer':
-        return live(`round ${event.round + 1}: invited · ${bytes}`);
-      case 'declined':
-        return log(`round ${event.round + 1}: declined, ${event.reason}`);
-      case 'downloading':
-        return live(`round ${event.round + 1}: model ${formatBytes(event.bytes)} of ${formatBytes(event.total)}`);
-      case 'training':
-        return live(
-          `round ${event.round + 1}: step ${event.step} of ${event.steps}${event.loss === undefined ? '' : ` · loss ${event.loss.toFixed(3)}`} · ${bytes}`,
-        );
-      case 'trained':
-        return live(
-          `round ${event.round + 1}: trained on ${formatCount(event.examples)} examples · loss ${event.loss.toFixed(3)}`,
-        );
-      case 'uploading':
-        return live(`round ${event.round + 1}: report ${formatBytes(event.bytes)} of ${formatBytes(event.total)}`);
-      case 'reported':
-        return live(`round ${event.round + 1}: reported · ${bytes}`);
-      case 'committed':
-        return log(
-          `round ${event.round + 1} committed with ${event.participants} participants${event.mine ? '' : ', without this one'} · ${bytes}`,
-        );
-      case 'failed':
-        return log(`round ${event.round + 1}, attempt ${event.attempt + 1} failed: ${event.reason}`);
-      case 'finished':
-        return log(`finished after ${event.rounds} rounds · ${bytes}`);
-      case 'retrying':
-        return log(`${event.error.message}; trying again in ${formatSeconds(event.waitMs / 1000)} (${event.attempt})`);
-      default:
-        return event satisfies never;
-    }
+    if (event.type === 'plan') seen.plan = event.plan;
+    if (event.type === 'joined')
+      Object.assign(seen, { participant: event.participant, fingerprint: event.fingerprint });
+    context.progress.show(participantLine(event, traffic));
   };
 }
 
@@ -144,7 +95,7 @@ export async function join(context: Context, options: JoinOptions, url: string):
     engine: options.engine,
     keepModel: options.saveModel !== undefined,
     signal: context.signal,
-    onEvent: narrator(context, seen),
+    onEvent: follow(context, seen),
   });
   const { finalModel, ...counts } = joined;
   if (options.saveModel !== undefined && finalModel && joined.modelHash && seen.plan) {

@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { BundledName } from '../learning/data/source.ts';
 import type { EngineChoice } from '../learning/engine/engine.ts';
-import { type Override, parseOverride } from './overrides.ts';
+import { type Override, parseOverride, SHORTHANDS } from './overrides.ts';
 
 export const DATASETS: readonly BundledName[] = ['digits', 'fashion-mnist'];
 
@@ -87,3 +87,10 @@ export const withExample = (command: Command, ...lines: readonly string[]): Comm
     'after',
     `\nExample${lines.length > 1 ? 's' : ''}:\n${lines.map((line) => `  $ ${line}`).join('\n')}`,
   );
+
+/** What `--set` takes besides paths, at the end of a command's help. */
+export function withShorthands(command: Command, { alpha = false }: { alpha?: boolean } = {}): Command {
+  const names = Object.entries(SHORTHANDS).map(([name, path]) => `${name} (${path})`);
+  const all = alpha ? [...names, 'alpha (--partition dirichlet:ALPHA)'] : names;
+  return command.addHelpText('after', `\nShort names for --set: ${all.join(', ')}.`);
+}

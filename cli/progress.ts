@@ -19,7 +19,17 @@ export interface RoundProgress {
   readonly bytesDown?: number | undefined;
 }
 
+/** A line for people: `live` is replaced by the next one, `log` stays. */
+export interface Line {
+  readonly kind: 'live' | 'log';
+  readonly text: string;
+}
+export const live = (text: string): Line => ({ kind: 'live', text });
+export const log = (text: string): Line => ({ kind: 'log', text });
+
 export interface Progress {
+  /** Shows a line according to its kind; nothing for undefined. */
+  show(line: Line | undefined): void;
   /** A state that the next one replaces. */
   live(text: string): void;
   /** A line that stays. */
@@ -57,9 +67,11 @@ export function describeRound(r: RoundProgress): string {
   return parts.join(' · ');
 }
 
-const silent: Progress = { live() {}, log() {}, round() {}, pause() {}, end() {} };
+const silent: Progress = { show() {}, live() {}, log() {}, round() {}, pause() {}, end() {} };
 
-function terminal(stream: ProgressStream): Progress {
+type View = Omit<Progress, 'show'>;
+
+function terminal(stream: ProgressStream): View {
   let shown = '';
   const clear = (): void => {
     if (shown) stream.write('\r\x1b[2K');
@@ -88,7 +100,7 @@ function terminal(stream: ProgressStream): Progress {
   };
 }
 
-function plain(stream: ProgressStream, now: () => number): Progress {
+function plain(stream: ProgressStream, now: () => number): View {
   let last = Number.NEGATIVE_INFINITY;
   let previous = '';
   const log = (text: string): void => {
@@ -109,5 +121,6 @@ export function createProgress(
   { quiet = false, now = Date.now }: { quiet?: boolean; now?: () => number } = {},
 ): Progress {
   if (quiet) return silent;
-  return stream.isTTY ? terminal(stream) : plain(stream, now);
+  const view = stream.isTTY ? terminal(stream) : plain(stream, now);
+  return { ...view, show: (line) => line && view[line.kind](line.text) };
 }

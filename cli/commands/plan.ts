@@ -1,7 +1,7 @@
 /** `tacit plan check`: what a plan says once every default is filled in, and what it will cost. */
 import type { Command } from 'commander';
 import { action, type Shell } from '../context.ts';
-import { jsonOption, seedOption, setOption, withExample, withOptions } from '../options.ts';
+import { jsonOption, seedOption, setOption, withExample, withOptions, withShorthands } from '../options.ts';
 import type { Override } from '../overrides.ts';
 
 interface Options {
@@ -17,6 +17,7 @@ export function addPlanCommands(program: Command, shell: Shell): void {
     .description('check a plan and print it complete, with its sections, sizes and warnings')
     .argument('<file>', 'YAML or JSON file, or the name of a plan that comes with Tacit');
   withOptions(check, setOption(), seedOption(), jsonOption());
+  withShorthands(check);
   withExample(check, 'tacit plan check plans/digits.yaml --set encoder=conv');
   check.action(
     action(shell, async (context, { set, seed }: Options, file: string) => {

@@ -36,13 +36,14 @@ export function addServe(program: Command, shell: Shell): void {
     new Option('--behind-proxy', 'a proxy in front terminates TLS'),
     new Option(
       '--identity <file>',
-      'long-lived key of this coordinator (tacit keygen); without it one is kept in --data-dir, or made for this run',
+      'long-lived key of this coordinator, made on first use; without it one is kept in --data-dir, or made for this run',
     ),
     new Option('--data-dir <dir>', 'durable state: a coordinator that was stopped goes on from its last round'),
     options.outOption(),
     options.jsonOption(),
     options.quietOption(),
   );
+  options.withShorthands(command);
   options.withExample(
     command,
     'tacit serve --plan plans/digits.yaml --port 8080',

@@ -37,6 +37,7 @@ export function addSimulate(program: Command, shell: Shell): void {
     options.jsonOption(),
     options.quietOption(),
   );
+  options.withShorthands(command, { alpha: true });
   options.withExample(
     command,
     'tacit simulate --plan digits --participants 50 --partition dirichlet:0.1 --set cohort=10',

@@ -38,6 +38,7 @@ export function addStart(program: Command, shell: Shell): void {
     options.jsonOption(),
     options.quietOption(),
   );
+  options.withShorthands(command, { alpha: true });
   options.withExample(
     command,
     'npm start',
