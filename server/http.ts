@@ -34,7 +34,8 @@ export interface HttpOptions {
   readonly maxConnections?: number;
   /** Further origins whose pages may connect. */
   readonly origins?: readonly string[];
-  readonly info?: () => FederationInfo;
+  /** What may be told to anybody; undefined while there is nothing to tell. */
+  readonly info?: () => FederationInfo | undefined;
   readonly health?: () => Readonly<Record<string, unknown>>;
   /** Prometheus text. */
   readonly metrics?: () => Promise<string>;
@@ -159,7 +160,10 @@ async function route(request: IncomingMessage, response: ServerResponse, site: S
     return sendText(response, 200, JSON_TYPE, JSON.stringify({ status: 'ok', ...options.health?.() }));
   }
   if (path === FEDERATION_INFO_PATH && options.info) {
-    return sendText(response, 200, JSON_TYPE, JSON.stringify(options.info()));
+    const info = options.info();
+    return info
+      ? sendText(response, 200, JSON_TYPE, JSON.stringify(info))
+      : sendText(response, 503, TEXT_TYPE, 'The coordinator is starting.\n');
   }
   if (path === '/metrics' && options.metrics) {
     return sendText(response, 200, 'text/plain; version=0.0.4; charset=utf-8', await options.metrics());
