@@ -55,7 +55,7 @@ export function encodeSection(
     if (!Number.isFinite(x)) {
       throw new TacitError('report/not-finite', `section ${section.name} holds ${x}`, { where: section.name });
     }
-    const clamped = x < -bound ? -bound : x > bound ? bound : x;
+    const clamped = Math.min(Math.max(x, -bound), bound);
     words[i] = roundHalfEven(clamped * scale) | 0;
   }
   return words;
