@@ -9,6 +9,7 @@ import type { BundledName } from '../learning/data/source.ts';
 import type { EngineChoice } from '../learning/engine/engine.ts';
 import type { ProbeCurve } from '../learning/evaluation/label-budget.ts';
 import { modelOf } from '../learning/model.ts';
+import type { FineTuneCurve } from '../learning/pool/fine-tune-curve.ts';
 import { createPool } from '../learning/pool/pool.ts';
 import { createRun, RUN_FILES, type RunWriter } from '../learning/run-folder.ts';
 import type { Plan } from '../protocol/plan.ts';
@@ -80,7 +81,7 @@ async function judge(
 ): Promise<Rows> {
   const { plan, experiment, pool, signal } = context;
   const model = decodeSafetensors(final).arrays;
-  const federatedWithFineTuning = async (): Promise<[ProbeCurve, SupervisedCurve]> => {
+  const federatedWithFineTuning = async (): Promise<[ProbeCurve, FineTuneCurve]> => {
     const probed = await probeRow(context, 'federated', model);
     return [probed, await fineTunedRow(context, model, probed.penalties)];
   };
@@ -97,7 +98,10 @@ async function judge(
   ]);
   const { labelsPerClass } = experiment;
   const chosen = {
-    'from scratch': listed(labelsPerClass, scratch.chosen),
+    'from scratch': listed(
+      labelsPerClass,
+      scratch.chosen.map(({ steps, setting }) => `${steps} steps (rate ${setting.optimiser.learningRate})`),
+    ),
     'penalty of the federated probe': listed(labelsPerClass, federated.penalties),
     'penalty of the centralised probe': listed(labelsPerClass, central.penalties),
     'penalty on pixels': listed(labelsPerClass, pixels.penalties),

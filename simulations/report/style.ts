@@ -9,7 +9,7 @@ h1 { font-size:1.9rem; margin:0; letter-spacing:-.01em; } h2 { font-size:1.15rem
 .motto { color:var(--soft); margin:.25rem 0 2rem; font-style:italic; }
 .facts { display:grid; grid-template-columns:repeat(auto-fit,minmax(150px,1fr)); gap:.75rem; margin:0 0 1.25rem; padding:0; }
 .facts div, section { background:var(--card); border:1px solid var(--line); border-radius:12px; }
-.facts div { padding:.75rem 1rem; } .facts dt { color:var(--soft); font-size:.8rem; } .facts dd { margin:0; font-size:1.15rem; font-weight:600; font-variant-numeric:tabular-nums; }
+.facts div { padding:.75rem 1rem; } .facts dt { color:var(--soft); font-size:.8rem; } .facts dd { margin:0; overflow-wrap:anywhere; font-size:1.15rem; font-weight:600; font-variant-numeric:tabular-nums; }
 section { padding:1.25rem 1.4rem; margin:0 0 1.25rem; overflow-x:auto; }
 table { border-collapse:collapse; width:100%; font-variant-numeric:tabular-nums; } th,td { padding:.45rem .6rem; text-align:right; border-bottom:1px solid var(--line); white-space:nowrap; }
 th:first-child,td:first-child { text-align:left; white-space:normal; } thead th { color:var(--soft); font-weight:600; font-size:.85rem; }
