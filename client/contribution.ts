@@ -229,16 +229,20 @@ async function upload(
   return hash;
 }
 
-/** Tries again for as long as the coordinator asks to wait: it takes only so many reports at a time. */
+/** Uploads that may come to nothing because the coordinator has dropped what it held. */
+const MOST_RESTARTS = 3;
+
+/** Tries again for as long as the coordinator asks to wait, since it takes only so many reports at a time, or has lost its part. */
 async function whenThereIsRoom(act: () => Promise<void>, signal: AbortSignal): Promise<void> {
-  for (;;) {
+  for (let restarts = 0; ; ) {
     try {
       await act();
       return;
     } catch (thrown) {
       const { code, retryAfterMs = 1000 } = asTacitError(thrown);
-      if (code !== 'wire/rate-limited' || signal.aborted) throw thrown;
-      await pause(retryAfterMs, signal);
+      const dropped = code === 'wire/unexpected' && restarts++ < MOST_RESTARTS;
+      if ((code !== 'wire/rate-limited' && !dropped) || signal.aborted) throw thrown;
+      await pause(dropped ? 0 : retryAfterMs, signal);
     }
   }
 }

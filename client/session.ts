@@ -89,7 +89,8 @@ export function takePart(link: Link): Promise<Finished> {
       runContribution(link, contribution).catch(fail);
     };
     const { peer, state } = link;
-    peer.onClose((reason) => fail(new TacitError('net/closed', reason)));
+    let askedToWaitMs = 0;
+    peer.onClose((reason) => fail(new TacitError('net/closed', reason, { retryAfterMs: askedToWaitMs })));
     if (state.session.phase === 'contributing') work(state.session.contribution);
 
     let tail: Promise<unknown> = Promise.resolve();
@@ -99,6 +100,8 @@ export function takePart(link: Link): Promise<Finished> {
         fail(errorOf(message));
         return;
       }
+      // before it stops, a coordinator says when to look whether it is back
+      if (message.type === 'wait') askedToWaitMs = message.code === 'round/cancelled' ? message.retryAfterMs : 0;
       tail = tail.then(async () => {
         if (over) return;
         const finished = await take(link, message, work);

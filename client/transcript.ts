@@ -42,7 +42,8 @@ export function afterJoining(notes: RunNotes, standing: Standing): RunNotes {
 }
 
 /**
- * The notes after one more committed round; the same notes if this very round was noted already.
+ * The notes after one more committed round; the same notes if this very round was noted already. When rounds in between were
+ * missed, the record is where the transcript now stands, as on joining.
  * @throws TacitError auth/bad-signature, auth/forked-transcript
  */
 export async function afterRecord(
@@ -54,8 +55,10 @@ export async function afterRecord(
   await verifyStatement(crypto, serverKey, commitStatement(record), record.signature);
   const head = toHex(await headAfter(crypto, record));
   if (head === notes.head) return notes;
-  if (!equalBytes(record.prevHead, fromHex(notes.head))) {
-    throw forked(`round ${record.round} does not follow the ${notes.round} rounds seen before`);
+  const modelHash = toHex(record.modelHash);
+  if (record.round > notes.round) return { ...notes, head, round: record.round + 1, modelHash };
+  if (record.round < notes.round || !equalBytes(record.prevHead, fromHex(notes.head))) {
+    throw forked(`the record of round ${record.round + 1} does not follow the ${notes.round} rounds seen before`);
   }
-  return { ...notes, head, round: notes.round + 1, modelHash: toHex(record.modelHash) };
+  return { ...notes, head, round: notes.round + 1, modelHash };
 }

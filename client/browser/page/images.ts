@@ -20,7 +20,7 @@ const SAMPLES: readonly { readonly name: BundledName; readonly shape: string }[]
 const SAMPLE_SIZE = 256;
 /** Images that are looked through before joining. */
 const LOOKED_AT = 2000;
-const THUMBNAILS = 24;
+const THUMBNAILS = 30;
 
 /** The built-in sample that fits the plan, if there is one. */
 const sampleFor = (plan: Plan): BundledName | undefined =>

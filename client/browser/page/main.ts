@@ -55,24 +55,28 @@ interface Participation {
   data: SourceSpec | undefined;
   sample: boolean;
   leave: AbortController | undefined;
+  /** The run is over, so there is nothing to join any more. */
+  finished: boolean;
 }
 
 const joinButton = byId<HTMLButtonElement>('join');
 const leaveButton = byId<HTMLButtonElement>('leave');
 
 /** Shows what can be done now. */
-function refresh({ data, leave, images }: Participation): void {
+function refresh({ data, leave, images, finished }: Participation): void {
   const running = leave !== undefined;
   joinButton.disabled = data === undefined;
-  show(joinButton, !running);
+  show(joinButton, !running && !finished);
   show(leaveButton, running);
   leaveButton.disabled = leave?.signal.aborted ?? false;
-  images.lock(running);
-  byId('join-hint').textContent = running
-    ? 'Keep this page open; it may be in the background.'
-    : data === undefined
-      ? 'Choose images first.'
-      : 'Nothing is sent before you press Join.';
+  images.lock(running || finished);
+  byId('join-hint').textContent = hintFor(running, finished, data !== undefined);
+}
+
+function hintFor(running: boolean, finished: boolean, ready: boolean): string {
+  if (running) return 'Keep this page open; it may be in the background.';
+  if (finished) return '';
+  return ready ? 'Nothing is sent before you press Join.' : 'Choose images first.';
 }
 
 function conclude(task: string, result: JoinResult): void {
@@ -110,6 +114,7 @@ async function takePart(participation: Participation): Promise<void> {
       signal: leave.signal,
       onEvent: (event, traffic) => view.take(event, traffic),
     });
+    participation.finished = result.ended === 'finished';
     conclude(info.task, result);
   } catch (thrown) {
     const error = asTacitError(thrown);
@@ -146,7 +151,15 @@ async function main(): Promise<void> {
       participation.sample = chosen;
     },
   });
-  const participation: Participation = { announced, policy, images, data: undefined, sample: false, leave: undefined };
+  const participation: Participation = {
+    announced,
+    policy,
+    images,
+    data: undefined,
+    sample: false,
+    leave: undefined,
+    finished: false,
+  };
   joinButton.addEventListener('click', () => void takePart(participation));
   leaveButton.addEventListener('click', () => {
     participation.leave?.abort();

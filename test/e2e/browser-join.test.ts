@@ -1,0 +1,215 @@
+/**
+ * The whole way at once: a real coordinator, Node participants over socket.io, and the join page in a real Chromium, in the same
+ * rounds. Needs the built page and worker (`npm run build`), which `npm test` sees to.
+ */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { encode } from 'fast-png';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type JoinResult, joinFromNode } from '../../client/index.ts';
+import { createPool } from '../../learning/pool/pool.ts';
+import type { TrainingPool } from '../../learning/pool/scheduler.ts';
+import { BROWSER_FLAGS, findBrowser } from '../../scripts/browser.mjs';
+import type { CoordinatorEvent, RunResult } from '../../server/index.ts';
+import { serve, type TacitServer } from '../../server/index.ts';
+
+const ROUNDS = 3;
+const PLAN = {
+  version: 1,
+  task: 'handwritten-digits',
+  seed: 5,
+  data: { shape: [8, 8, 1], minExamples: 16 },
+  encoder: { name: 'mlp', hidden: [64], dim: 32 },
+  pretext: { name: 'spectral', projector: { hidden: [64], dim: 32 } },
+  augmentation: { name: 'image' },
+  training: { steps: 5, batch: 32, optimiser: { name: 'adam', learningRate: 1e-3 } },
+  rounds: { count: ROUNDS, cohort: 3, minReports: 3, overSelection: 1, waitForAll: true },
+  privacy: { mode: 'sealed', clipNorm: 10 },
+};
+
+let browser: Browser;
+let pool: TrainingPool;
+beforeAll(async () => {
+  const executablePath = findBrowser();
+  browser = await chromium.launch({ args: BROWSER_FLAGS, ...(executablePath ? { executablePath } : {}) });
+  pool = await createPool({ workers: 1 });
+});
+afterAll(async () => {
+  await browser.close();
+  await pool.close();
+});
+
+const cleanUp: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const clean of cleanUp.splice(0).reverse()) await clean();
+});
+
+interface Federation {
+  readonly server: TacitServer;
+  readonly events: CoordinatorEvent[];
+  readonly run: Promise<RunResult>;
+}
+
+async function startFederation(plan: unknown = PLAN, waitFor = 3): Promise<Federation> {
+  const events: CoordinatorEvent[] = [];
+  const server = await serve({ plan, port: 0, waitFor, onEvent: (event) => events.push(event) });
+  cleanUp.push(() => server.stop());
+  const run = server.run();
+  run.catch(() => {});
+  return { server, events, run };
+}
+
+/** A Node participant with its own share of the digits. */
+function joinNode({ server }: Federation, share: number, signal?: AbortSignal): Promise<JoinResult> {
+  const indices = Int32Array.from({ length: 100 }, (_, i) => share * 100 + i);
+  return joinFromNode({
+    url: server.joinUrl,
+    data: { kind: 'bundled', name: 'digits', split: 'train', indices },
+    trainer: pool,
+    signal,
+  });
+}
+
+interface OpenPage {
+  readonly page: Page;
+  /** Everything that the browser complained about, violations of the security policy included. */
+  readonly complaints: string[];
+}
+
+async function openPage(url: string): Promise<OpenPage> {
+  const context = await browser.newContext({ acceptDownloads: true, viewport: { width: 900, height: 1400 } });
+  cleanUp.push(() => context.close());
+  const page = await context.newPage();
+  const complaints: string[] = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  await page.goto(url);
+  return { page, complaints };
+}
+
+const SHOTS = process.env.TACIT_SCREENSHOTS;
+const shoot = async (page: Page, name: string): Promise<void> => {
+  if (SHOTS) await page.screenshot({ path: `${SHOTS}/${name}.png`, fullPage: true });
+};
+
+/** A grey PNG of random-looking pixels, as a person might pick it. */
+function picture(name: string, size: number, seed = 0): { name: string; mimeType: string; buffer: Buffer } {
+  const data = Uint8Array.from({ length: size * size }, (_, i) => (i * 37 + seed * 101 + i * i * (seed + 3)) & 255);
+  const png = encode({ width: size, height: size, data, channels: 1, depth: 8 });
+  return { name, mimeType: 'image/png', buffer: Buffer.from(png) };
+}
+
+const browsersOf = (events: readonly CoordinatorEvent[]): string[] =>
+  events.flatMap((e) => (e.type === 'joined' && e.platform === 'browser' ? [e.participant] : []));
+
+/** Ids of the participants whose reports counted in each round. */
+const cohorts = (events: readonly CoordinatorEvent[]): string[][] =>
+  Array.from({ length: ROUNDS }, (_, round) =>
+    events.flatMap((e) => (e.type === 'report' && e.round === round ? [e.participant] : [])),
+  );
+
+describe('the join page', () => {
+  it('takes part in the same rounds as Node participants, and keeps the encoder', async () => {
+    const federation = await startFederation();
+    const { page, complaints } = await openPage(federation.server.joinUrl);
+    await page.getByRole('heading', { name: 'handwritten-digits' }).waitFor();
+    await page.getByRole('button', { name: 'Use the built-in sample' }).click();
+    await page.getByText('256 images, ready.').waitFor();
+    await shoot(page, '1-ready');
+    await page.getByRole('button', { name: 'Join' }).click();
+    const nodes = [joinNode(federation, 0), joinNode(federation, 1)];
+    await page.getByRole('status').filter({ hasText: 'The run is complete' }).waitFor();
+    await shoot(page, '2-finished');
+
+    const run = await federation.run;
+    expect(run).toMatchObject({ finished: true, rounds: ROUNDS });
+    for (const result of await Promise.all(nodes)) {
+      expect(result).toMatchObject({ ended: 'finished', rounds: ROUNDS, reports: ROUNDS, modelHash: run.modelHash });
+    }
+    const { events } = federation;
+    const [participant] = browsersOf(events);
+    for (const cohort of cohorts(events)) {
+      expect(cohort).toHaveLength(3);
+      expect(cohort).toContain(participant);
+    }
+    expect(await page.locator('#contributions').textContent()).toBe(String(ROUNDS));
+    expect(await page.locator('#round-text').textContent()).toBe(`${ROUNDS} of ${ROUNDS}`);
+
+    const download = page.waitForEvent('download');
+    await page.getByRole('button', { name: 'Download the encoder' }).click();
+    const file = await readFile(await (await download).path());
+    expect(createHash('sha256').update(file).digest('hex')).toBe(run.modelHash);
+    expect(complaints).toEqual([]);
+  });
+
+  it('takes files of a person’s own, says which do not fit, leaves, and comes back as the same participant', async () => {
+    const federation = await startFederation({ ...PLAN, task: 'own-images', rounds: { ...PLAN.rounds, count: 2 } });
+    const { page, complaints } = await openPage(federation.server.url);
+    await page.getByText('not checked').waitFor();
+    const join = page.getByRole('button', { name: 'Join' });
+    expect(await join.isDisabled()).toBe(true);
+
+    await page.locator('#files').setInputFiles([picture('small.png', 8), picture('large.png', 9)]);
+    await page.getByText(/large\.png/).waitFor();
+    await shoot(page, '3-refused');
+    expect(await join.isDisabled()).toBe(true);
+
+    const own = Array.from({ length: 40 }, (_, i) => picture(`${i}.png`, 8, i));
+    await page
+      .locator('#files')
+      .setInputFiles([...own, { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('x') }]);
+    await page.getByText('40 images, ready.').waitFor();
+    await page.getByText('1 files that are neither PNG nor JPEG are left out.').waitFor();
+    await join.click();
+    await page.getByRole('status').filter({ hasText: 'Joined' }).waitFor();
+    await page.getByRole('button', { name: 'Leave' }).click();
+    await page.getByRole('status').filter({ hasText: 'You have left' }).waitFor();
+    expect(browsersOf(federation.events)).toHaveLength(1);
+
+    await page.reload();
+    await page.getByRole('button', { name: 'Use the built-in sample' }).click();
+    await page.getByText('256 images, ready.').waitFor();
+    await join.click();
+    const nodes = [joinNode(federation, 0), joinNode(federation, 1)];
+    await page.getByRole('status').filter({ hasText: 'The run is complete' }).waitFor();
+    expect(new Set(browsersOf(federation.events)).size).toBe(1);
+    expect((await Promise.all(nodes)).map(({ rounds }) => rounds)).toEqual([2, 2]);
+    expect(complaints).toEqual([]);
+  });
+
+  it('does not join a coordinator whose key is not the one in the link', async () => {
+    const federation = await startFederation();
+    const { page } = await openPage(`${federation.server.url}/#srv=${'A'.repeat(43)}`);
+    await page.getByRole('alert').filter({ hasText: 'is not the one that your link names' }).waitFor();
+    await shoot(page, '4-wrong-key');
+    expect(await page.getByRole('button', { name: 'Join' }).isVisible()).toBe(false);
+    expect(federation.events.some(({ type }) => type === 'joined')).toBe(false);
+  });
+
+  it('sends nothing before Join is pressed, and no image afterwards', async () => {
+    const federation = await startFederation({ ...PLAN, task: 'what-leaves', rounds: { ...PLAN.rounds, count: 1 } });
+    const { page } = await openPage(federation.server.joinUrl);
+    const sent: Buffer[] = [];
+    const requests: string[] = [];
+    page.on('request', (request) => requests.push(`${request.method()} ${new URL(request.url()).pathname}`));
+    page.on('websocket', (socket) => socket.on('framesent', ({ payload }) => sent.push(Buffer.from(payload))));
+    const own = Array.from({ length: 40 }, (_, i) => picture(`secret-${i}.png`, 8, i));
+    await page.locator('#files').setInputFiles(own);
+    await page.getByText('40 images, ready.').waitFor();
+    expect(requests.filter((request) => !request.startsWith('GET /assets/'))).toEqual([]);
+    expect(sent).toEqual([]);
+
+    await page.getByRole('button', { name: 'Join' }).click();
+    const nodes = [joinNode(federation, 0), joinNode(federation, 1)];
+    await page.getByRole('status').filter({ hasText: 'The run is complete' }).waitFor();
+    await Promise.all(nodes);
+    const all = Buffer.concat(sent);
+    expect(all.length).toBeGreaterThan(42_000);
+    for (const needle of ['secret-', 'PNG', 'IDAT']) expect(all.includes(needle)).toBe(false);
+    for (const { buffer } of own) expect(all.includes(buffer.subarray(40, 56))).toBe(false);
+    expect(requests.filter((request) => !request.startsWith('GET '))).toEqual([]);
+  });
+});
