@@ -25,23 +25,20 @@ async function readText(path: string, flag: string): Promise<string> {
   });
 }
 
+const hintOf = ({ hint }: TacitError): { hint?: string } => (hint === undefined ? {} : { hint });
+
 async function readPolicy(path: string): Promise<LocalPolicy> {
   const text = await readText(path, '--policy');
-  const value: unknown = (() => {
-    try {
-      return parse(text);
-    } catch (thrown) {
-      throw new TacitError(
-        'usage/unknown-flag',
-        `The policy is not YAML: ${(thrown as Error).message.split('\n')[0]}`,
-        {
-          where: `--policy ${path}`,
-          cause: thrown,
-        },
-      );
-    }
-  })();
-  return parsePolicy(value);
+  try {
+    return parsePolicy(parse(text) ?? {});
+  } catch (thrown) {
+    if (thrown instanceof TacitError)
+      throw new TacitError(thrown.code, thrown.message, { where: path, ...hintOf(thrown) });
+    throw new TacitError('policy/invalid', `The policy is not YAML: ${(thrown as Error).message.split('\n')[0]}`, {
+      where: path,
+      cause: thrown,
+    });
+  }
 }
 
 /** What is remembered of the events for the result. */

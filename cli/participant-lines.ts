@@ -21,7 +21,7 @@ export function participantLine(event: ParticipantEvent, traffic: Readonly<Traff
     }
     case 'plan': {
       const { task, rounds, training, privacy } = event.plan;
-      const work = `${rounds.count} rounds of ${training.steps} steps, ${formatCount(event.parameters)} parameters`;
+      const work = `${formatCount(rounds.count, 'round')} of ${formatCount(training.steps, 'step')}, ${formatCount(event.parameters, 'parameter')}`;
       return log(`task ${task}: ${work}, privacy mode ${privacy.mode}`);
     }
     case 'refused':
@@ -51,14 +51,14 @@ function roundLine(event: RoundEvent, bytes: string): Line {
     case 'training':
       return live(`${round}: step ${event.step} of ${event.steps}${lossOf(event.loss)} · ${bytes}`);
     case 'trained':
-      return live(`${round}: trained on ${formatCount(event.examples)} examples${lossOf(event.loss)}`);
+      return live(`${round}: trained on ${formatCount(event.examples, 'example')}${lossOf(event.loss)}`);
     case 'uploading':
       return live(`${round}: report ${formatBytes(event.bytes)} of ${formatBytes(event.total)}`);
     case 'reported':
       return live(`${round}: reported · ${bytes}`);
     case 'committed': {
       const others = event.mine ? '' : ', without this one';
-      return log(`${round} committed with ${event.participants} participants${others} · ${bytes}`);
+      return log(`${round} committed with ${formatCount(event.participants, 'participant')}${others} · ${bytes}`);
     }
     case 'failed':
       return log(`${round}, attempt ${event.attempt + 1} failed: ${event.reason}`);

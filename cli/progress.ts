@@ -1,8 +1,8 @@
 /**
  * What is going on, on stderr. On a terminal the last line is live and rewritten in place; elsewhere (a file, a pipe, CI) every
- * round is a line and anything else at most one line per second, so that a log stays short and still shows life.
+ * round is a line and anything else at most one line in three seconds, so that a log stays short and still shows life.
  */
-import { formatBytes, formatSeconds } from './units.ts';
+import { formatBytes, formatCount, formatSeconds } from './units.ts';
 
 /** One committed or running round of a run. */
 export interface RoundProgress {
@@ -50,6 +50,8 @@ export interface ProgressStream {
 }
 
 const BAR = 20;
+/** Off a terminal, the shortest time between two passing states. */
+const QUIET_MS = 3000;
 
 function bar(fraction: number): string {
   const full = Math.round(Math.min(1, Math.max(0, fraction)) * BAR);
@@ -58,7 +60,7 @@ function bar(fraction: number): string {
 
 /** `round 12/40 · 10 participants · loss −3.214 · ↑ 1.2 MB ↓ 4.8 MB · 1 min 05 s left`. */
 export function describeRound(r: RoundProgress): string {
-  const parts = [`round ${r.round}/${r.rounds}`, `${r.cohort} participant${r.cohort === 1 ? '' : 's'}`];
+  const parts = [`round ${r.round}/${r.rounds}`, formatCount(r.cohort, 'participant')];
   if (r.loss !== undefined) parts.push(`loss ${r.loss.toFixed(3).replace('-', '−')}`);
   if (r.bytesUp !== undefined || r.bytesDown !== undefined) {
     parts.push(`↑ ${formatBytes(r.bytesUp ?? 0)} ↓ ${formatBytes(r.bytesDown ?? 0)}`);
@@ -108,7 +110,7 @@ function plain(stream: ProgressStream, now: () => number): View {
     stream.write(`${text}\n`);
   };
   const live = (text: string): void => {
-    if (text === previous || now() - last < 1000) return;
+    if (text === previous || now() - last < QUIET_MS) return;
     last = now();
     log(text);
   };

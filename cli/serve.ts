@@ -124,6 +124,7 @@ export async function serve(context: Context, options: ServeOptions): Promise<vo
       store,
       identity,
       crypto: nodeCrypto,
+      ...(options.waitFor === undefined ? {} : { waitFor: options.waitFor }),
       onEvent: (event) => {
         context.progress.show(coordinatorLine(event));
         writer.onEvent(event);

@@ -25,5 +25,6 @@ export function formatSeconds(seconds: number): string {
 export const formatPercent = (mean: number, sd?: number): string =>
   sd === undefined ? (100 * mean).toFixed(1) : `${(100 * mean).toFixed(1)} ± ${(100 * sd).toFixed(1)}`;
 
-/** `93,120`. */
-export const formatCount = (n: number): string => n.toLocaleString('en-US');
+/** `93,120`; with a noun `1 round`, `93,120 rounds`. */
+export const formatCount = (n: number, noun?: string): string =>
+  `${n.toLocaleString('en-US')}${noun === undefined ? '' : ` ${noun}${n === 1 ? '' : 's'}`}`;

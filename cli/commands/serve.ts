@@ -13,6 +13,7 @@ export interface ServeOptions {
   readonly tlsCert?: string;
   readonly tlsKey?: string;
   readonly behindProxy?: boolean;
+  readonly waitFor?: number;
   readonly identity?: string;
   readonly dataDir?: string;
   readonly out?: string;

@@ -22,13 +22,13 @@ test('a round says everything that was asked for', () => {
   expect(describeRound({ round: 1, rounds: 2, cohort: 1 })).toBe('round 1/2 · 1 participant');
 });
 
-test('off a terminal every round is a line, and other states at most one per second', () => {
+test('off a terminal every round is a line, and other states at most one in three seconds', () => {
   const out = stream(false);
   let time = 0;
   const progress = createProgress(out, { now: () => time });
   progress.live('a');
   progress.live('b');
-  time = 1500;
+  time = 3000;
   progress.live('c');
   progress.round(round);
   progress.round({ ...round, round: 13 });

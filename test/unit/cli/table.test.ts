@@ -38,4 +38,5 @@ test('numbers as people read them', () => {
   expect(formatPercent(0.8779, 0.021)).toBe('87.8 ± 2.1');
   expect(formatPercent(0.5)).toBe('50.0');
   expect(formatCount(93120)).toBe('93,120');
+  expect([0, 1, 2000].map((n) => formatCount(n, 'round'))).toEqual(['0 rounds', '1 round', '2,000 rounds']);
 });
