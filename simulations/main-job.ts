@@ -21,7 +21,7 @@ import { renderReport } from './report/report.ts';
 import { type MainJobResult, type Partition, partitionName } from './result.ts';
 import { roundWriter } from './round-writer.ts';
 import { centralRow, embedSplits, localRow, probeRow, type RowContext } from './rows.ts';
-import { fineTunedRow, type SupervisedCurve, scratchRow } from './supervised-rows.ts';
+import { fineTunedRow, scratchRow } from './supervised-rows.ts';
 
 export interface MainJobOptions {
   /** Complete (`completePlan`), with what `--quick` and `--set` change laid over it. */
