@@ -3,6 +3,7 @@ import { TacitError } from '../protocol/errors.ts';
 import { scaleOf } from '../protocol/fixed-point.ts';
 import { type Plan, parsePlan } from '../protocol/plan.ts';
 import { exchangesOf } from '../protocol/sections.ts';
+import { sizeOf } from '../protocol/tensors.ts';
 import { augmentationOf, completeOptions, encoderOf, pretextOf } from './methods.ts';
 import { modelOf } from './model.ts';
 
@@ -23,6 +24,19 @@ function checkNormalisation({ data }: Plan): void {
         `Give one value, or one for each of the ${channels} channels.`,
       );
   }
+}
+
+/** Largest batch of images, in numbers: 1 GiB of float32 before anything is computed from them. */
+const LARGEST_BATCH = 2 ** 28;
+
+function checkBatch({ data, training }: Plan): void {
+  const numbers = training.batch * sizeOf(data.shape);
+  if (numbers > LARGEST_BATCH)
+    refuse(
+      'training.batch',
+      `a batch of ${training.batch} images of ${data.shape.join('×')} takes ${(numbers / 2 ** 28).toFixed(1)} GiB`,
+      'Use a smaller batch, or smaller images.',
+    );
 }
 
 /**
@@ -57,6 +71,7 @@ export function completePlan(value: unknown): Plan {
     augmentation: completeOptions(augmentationOf(plan), 'augmentation', plan.augmentation),
   };
   checkNormalisation(complete);
+  checkBatch(complete);
   checkFixedPoint(complete);
   return complete;
 }

@@ -55,6 +55,7 @@ describe('completePlan', () => {
     [{ data: { shape: [4, 4, 1], normalisation: { mean: [0, 0, 0], std: [1] } } }, 'data.normalisation.mean'],
     [{ data: { shape: [4, 4, 3], normalisation: { mean: [0], std: [1, 1] } } }, 'data.normalisation.std'],
     [{ data: { shape: [3, 3, 1] }, encoder: { name: 'conv' } }, 'encoder.strides'],
+    [{ data: { shape: [4096, 4096, 3] }, training: { ...minimalPlan.training, batch: 64 } }, 'training.batch'],
     [{ rounds: { count: 1, cohort: 1000, maxCohort: 100_000 } }, 'rounds.maxCohort'],
   ])('a plan that cannot hold is refused: %o', (change, where) => {
     const error = refused({ ...minimalPlan, ...change });
