@@ -36,6 +36,10 @@ export function addServe(program: Command, shell: Shell): void {
     new Option('--tls-key <file>', 'PEM file of its key'),
     new Option('--behind-proxy', 'a proxy in front terminates TLS'),
     new Option(
+      '--wait-for <n>',
+      'participants awaited before the first round (default: the fewest that commit one)',
+    ).argParser(options.integer(1)),
+    new Option(
       '--identity <file>',
       'long-lived key of this coordinator, made on first use; without it one is kept in --data-dir, or made for this run',
     ),
