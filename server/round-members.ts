@@ -39,10 +39,8 @@ export const putOut = (members: Members, code: ErrorCode, ...standings: readonly
 export function withPresence(members: Members, id: ParticipantId, awaySince: number | null): Members {
   const member = members.get(id);
   if (!member || member.standing === 'out') return members;
-  if (member.standing === 'offered') {
-    return awaySince === null ? members : withMember(members, id, { standing: 'out', code: 'net/closed' });
-  }
-  return withMember(members, id, { ...member, awaySince });
+  if (member.standing !== 'offered') return withMember(members, id, { ...member, awaySince });
+  return awaySince === null ? members : new Map([...members].filter(([other]) => other !== id));
 }
 
 /** Puts out who works but has been away for the grace period. */

@@ -47,11 +47,9 @@ export function whileOpen(state: Recruiting | Training, event: RoundEvent): Step
       return settle(changed(state, members, now), now, []);
     }
     case 'away':
-    case 'back': {
-      const awaySince = event.type === 'away' ? now : null;
-      const members = withPresence(state.members, event.participant, awaySince);
-      return settle(members === state.members ? state : changed(state, members, now), now, []);
-    }
+      return onAway(state, event.participant, now);
+    case 'back':
+      return settle({ ...state, members: withPresence(state.members, event.participant, null) }, now, []);
     case 'report':
       return onReport(state, event.participant, event.exchange, now);
     case 'verified':
@@ -71,6 +69,14 @@ export function whileOpen(state: Recruiting | Training, event: RoundEvent): Step
 /** In recruiting, a change restarts the wait for latecomers. */
 const changed = (state: Recruiting | Training, members: Members, now: number): Recruiting | Training =>
   state.phase === 'recruiting' ? { ...state, members, changedAt: now } : { ...state, members };
+
+/** Who goes away before accepting may be asked again when it comes back; who had accepted keeps its place for a while. */
+function onAway(state: Recruiting | Training, participant: ParticipantId, now: number): Step {
+  const members = withPresence(state.members, participant, now);
+  const next = members === state.members ? state : changed(state, members, now);
+  if (next.phase === 'training') return settle(next, now, []);
+  return settle({ ...next, candidates: next.candidates.filter((id) => id !== participant) }, now, []);
+}
 
 function onAccept(state: Recruiting | Training, participant: ParticipantId, now: number): Step {
   const member = state.members.get(participant);
