@@ -73,7 +73,7 @@ const toyPlan = () =>
 it('is given all of it, and its untrained group moves after the update', async () => {
   const plan = toyPlan();
   const model = modelOf(plan);
-  expect(Object.keys(model.aggregated)).toEqual(['encoder/dense0/kernel', 'encoder/dense0/bias', 'predictor/w']);
+  expect(Object.keys(model.aggregated)).toEqual(['encoder/dense0/bias', 'encoder/dense0/kernel', 'predictor/w']);
   expect(Object.keys(model.specs)).toContain('target/w');
   const engine = await eagerEngine('cpu');
   const program = trainProgram(plan);
