@@ -25,6 +25,11 @@ const PRETEXT_WORDS: Readonly<Record<string, string>> = {
   simclr: 'two random views of one image should find each other among all others of a batch (SimCLR)',
 };
 
+const ENCODER_WORDS: Readonly<Record<string, string>> = {
+  mlp: 'mlp (layers of fully connected units)',
+  conv: 'conv (a convolutional network)',
+};
+
 const count = (n: number, one: string, many = `${one}s`): string => `${n.toLocaleString('en')} ${n === 1 ? one : many}`;
 
 /** `1.2 MB`: decimal units, two significant digits above ten. */
@@ -55,8 +60,8 @@ export const parametersSent = (plan: Plan): number => modelOf(plan).reportShape.
 
 /** The federation in one sentence. */
 export const leadOf = (plan: Plan): string =>
-  `Up to ${count(plan.rounds.maxCohort, 'participant')} train an encoder for ${shapeOf(plan)} images together, ` +
-  'each on images of their own. It needs no labels, and no image leaves the computer it is on.';
+  `Several computers train one encoder for ${shapeOf(plan)} images together, up to ${plan.rounds.maxCohort.toLocaleString('en')} in each round, ` +
+  'each on images of its own. It needs no labels, and no image leaves the computer it is on.';
 
 /** The plan, line by line. */
 export function factsOf(plan: Plan): readonly Fact[] {
@@ -64,7 +69,10 @@ export function factsOf(plan: Plan): readonly Fact[] {
   const parameters = parametersSent(plan);
   const each = inBytes(parameters * 4);
   return [
-    { term: 'Encoder', words: `${encoder.name}, ${count(parameters, 'parameter')} in training` },
+    {
+      term: 'Encoder',
+      words: `${ENCODER_WORDS[encoder.name] ?? encoder.name}, ${count(parameters, 'parameter')} in training`,
+    },
     { term: 'Pretext task', words: PRETEXT_WORDS[pretext.name] ?? pretext.name },
     {
       term: 'Rounds',

@@ -139,7 +139,7 @@ async function look(spec: SourceSpec, plan: Plan, signal: AbortSignal): Promise<
   if (signal.aborted) return false;
   const fits = report.verdict === 'fits';
   if (fits) showVerdict(true, ...wordsOf(report));
-  else showVerdict(false, ...report.problems.map(({ message }) => message), sizeRule(plan));
+  else showVerdict(false, report.problems.map(({ message }) => message).join('\n'), sizeRule(plan));
   if (report.examples > report.unreadable.count && report.fit.refused < report.inspected) {
     await fillGallery(gallery, spec, plan, report.examples).catch(() => {});
   }

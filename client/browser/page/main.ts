@@ -76,7 +76,7 @@ function refresh({ data, leave, images, finished }: Participation): void {
 function hintFor(running: boolean, finished: boolean, ready: boolean): string {
   if (running) return 'Keep this page open; it may be in the background.';
   if (finished) return '';
-  return ready ? 'Nothing is sent before you press Join.' : 'Choose images first.';
+  return ready ? 'Nothing is sent before you press Join.' : 'Choose images that fit first.';
 }
 
 function conclude(task: string, result: JoinResult): void {
@@ -137,8 +137,7 @@ async function main(): Promise<void> {
   if (obstacle !== undefined) {
     byId('problem').textContent = obstacle;
     show(byId('problem'), true);
-    show(byId('images'), false);
-    show(byId('taking-part'), false);
+    for (const id of ['images', 'sharing', 'taking-part']) show(byId(id), false);
     return;
   }
   const images = wireImages({
