@@ -3,7 +3,7 @@ import type { NamedSpecs, TensorSpec } from '../../protocol/tensors.ts';
 import type { Program } from './engine.ts';
 import type { Graph } from './onnx/graph.ts';
 import { writeModel } from './onnx/writer.ts';
-import { optimise } from './rewrites/optimise.ts';
+import { type OptimiseOptions, optimise } from './rewrites/optimise.ts';
 import { traceProgram } from './trace/trace.ts';
 
 export interface Model {
@@ -18,9 +18,12 @@ function specOf(graph: Graph, name: string, value: number): TensorSpec {
   throw new RangeError(`output ${name} is ${dtype}; a program returns float32 or int32`);
 }
 
-/** @throws TacitError engine/unsupported when the program cannot be traced */
-export function compile(program: Program): Model {
-  const graph = optimise(traceProgram(program));
+/**
+ * The model of a program.
+ * @throws TacitError engine/unsupported when the program cannot be traced
+ */
+export function compile(program: Program, options: OptimiseOptions = {}): Model {
+  const graph = optimise(traceProgram(program), options);
   const outputs = Object.fromEntries(graph.outputs.map(({ name, value }) => [name, specOf(graph, name, value)]));
   return { graph, bytes: writeModel(graph), outputs };
 }

@@ -16,8 +16,10 @@ export type Provider = 'cpu' | 'cuda';
 export interface CompiledOptions {
   /** Threads of one run; default 1, since the pool runs one worker per core. */
   readonly threads?: number;
-  /** Default: cuda where ONNX Runtime has it and a session loads on it, otherwise cpu. */
+  /** Default: cpu. */
   readonly provider?: Provider;
+  /** Parts of the batch that the threads of one run take side by side; default 1, the whole batch. */
+  readonly parts?: number;
 }
 
 interface Loaded {
@@ -30,11 +32,15 @@ const runtime: Runtime = {
 };
 
 /** Options of all our sessions; ours is one graph at a time per thread, with shapes known beforehand. */
-export const sessionOptions = (threads: number, provider: Provider): ort.InferenceSession.SessionOptions => ({
+export const sessionOptions = (
+  threads: number,
+  provider: Provider,
+  parts = 1,
+): ort.InferenceSession.SessionOptions => ({
   executionProviders: provider === 'cuda' ? ['cuda', 'cpu'] : ['cpu'],
-  intraOpNumThreads: threads,
-  interOpNumThreads: 1,
-  executionMode: 'sequential',
+  intraOpNumThreads: parts === 1 ? threads : 1,
+  interOpNumThreads: parts === 1 ? 1 : threads,
+  executionMode: parts === 1 ? 'sequential' : 'parallel',
   graphOptimizationLevel: 'all',
   enableCpuMemArena: true,
   enableMemPattern: true,
@@ -51,11 +57,11 @@ const hashOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes)
 const keyOf = (program: Program): string => JSON.stringify([program.name, program.inputs]);
 
 /** Models and sessions of one engine, each made once. */
-function sessionCache(options: ort.InferenceSession.SessionOptions) {
+function sessionCache(options: ort.InferenceSession.SessionOptions, parts: number) {
   const byProgram = new Map<string, Promise<Loaded>>();
   const byHash = new Map<string, Promise<ort.InferenceSession>>();
   const load = async (program: Program): Promise<Loaded> => {
-    const { bytes, outputs } = compile(program);
+    const { bytes, outputs } = compile(program, { parts });
     const hash = hashOf(bytes);
     const session = byHash.get(hash) ?? ort.InferenceSession.create(bytes, options);
     byHash.set(hash, session);
@@ -75,7 +81,6 @@ function sessionCache(options: ort.InferenceSession.SessionOptions) {
       byProgram.clear();
       await Promise.all(sessions.map(async (session) => (await session).release()));
     },
-    size: () => byHash.size,
   };
 }
 
@@ -140,14 +145,14 @@ function symbolicExecutable(program: Program, cache: Cache): Executable {
  * The engine of this process or worker.
  * @throws TacitError engine/unavailable when ONNX Runtime cannot be used with this provider
  */
-export async function compiledEngine({ threads = 1, provider }: CompiledOptions = {}): Promise<Engine> {
-  const chosen = provider ?? 'cpu';
+export async function compiledEngine(options: CompiledOptions = {}): Promise<Engine> {
+  const { threads = 1, provider: chosen = 'cpu', parts = 1 } = options;
   if (!providers().includes(chosen))
     throw new TacitError('engine/unavailable', `ONNX Runtime has no provider "${chosen}" here`, {
       where: `compiled:${chosen}`,
       hint: `It has: ${providers().join(', ')}.`,
     });
-  const cache = sessionCache(sessionOptions(threads, chosen));
+  const cache = sessionCache(sessionOptions(threads, chosen, parts), parts);
   const loaded = new Set<Executable>();
   return {
     name: `compiled:${chosen}`,

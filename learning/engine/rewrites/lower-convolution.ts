@@ -88,7 +88,12 @@ function depthwiseGradFilter(site: Site, shape: Size4): Value {
 }
 
 /** For each output position and tap, which position of the padded image it sees. */
-export function tapPositions(kernel: readonly [number, number], out: Size4, width: number, geometry: ConvGeometry): number[] {
+export function tapPositions(
+  kernel: readonly [number, number],
+  out: Size4,
+  width: number,
+  geometry: ConvGeometry,
+): number[] {
   const { strides, dilations } = geometry;
   const positions: number[] = [];
   for (let i = 0; i < out[2]; i++)
@@ -100,7 +105,13 @@ export function tapPositions(kernel: readonly [number, number], out: Size4, widt
 }
 
 /** Rows [n·h′·w′, kh·kw·c] of what each output position sees: one gather of whole pixels, channels last. */
-function columnsByGather({ g }: Site, x: Value, kernel: readonly [number, number], out: Size4, geometry: ConvGeometry): Value {
+function columnsByGather(
+  { g }: Site,
+  x: Value,
+  kernel: readonly [number, number],
+  out: Size4,
+  geometry: ConvGeometry,
+): Value {
   const node = (op: string, inputs: Value[], shape: number[], attributes = {}): Value =>
     g.node(op, inputs, { dtype: 'float32', shape }, attributes);
   const [n, c, h, w] = g.typeOf(x).shape as Size4;
@@ -117,7 +128,13 @@ function columnsByGather({ g }: Site, x: Value, kernel: readonly [number, number
 }
 
 /** The same, transposed: [kh·kw·c, n·h′·w′] as slices of channel planes, which are longer than pixels of few channels. */
-function columnsBySlices(site: Site, x: Value, kernel: readonly [number, number], out: Size4, geometry: ConvGeometry): Value {
+function columnsBySlices(
+  site: Site,
+  x: Value,
+  kernel: readonly [number, number],
+  out: Size4,
+  geometry: ConvGeometry,
+): Value {
   const { g } = site;
   const [n, c, h, w] = g.typeOf(x).shape as Size4;
   const planes = g.node('Transpose', [x], { dtype: 'float32', shape: [c, n, h, w] }, { perm: [1, 0, 2, 3] });
@@ -142,7 +159,12 @@ function gradFilter(site: Site, shape: Size4): Value {
   const [o, c, kh, kw] = shape;
   const out = g.typeOf(dy).shape as Size4;
   const rows = [out[0] * out[2] * out[3], o];
-  const last = g.node('Transpose', [dy], { dtype: 'float32', shape: [out[0], out[2], out[3], o] }, { perm: [0, 2, 3, 1] });
+  const last = g.node(
+    'Transpose',
+    [dy],
+    { dtype: 'float32', shape: [out[0], out[2], out[3], o] },
+    { perm: [0, 2, 3, 1] },
+  );
   const grads = g.node('Reshape', [last, g.ints(rows)], { dtype: 'float32', shape: rows });
   const gathered = c >= CHANNELS_TO_GATHER;
   const columns = (gathered ? columnsByGather : columnsBySlices)(site, x, [kh, kw], out, geometry);

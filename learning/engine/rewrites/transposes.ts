@@ -23,7 +23,7 @@ const isIdentity = (perm: Perm): boolean => perm.every((p, i) => p === i);
 
 const permOf = ({ producer }: Site, value: Value): Perm | undefined => {
   const node = producer(value);
-  return node?.op === 'Transpose' ? (node.attributes['perm'] as Perm) : undefined;
+  return node?.op === 'Transpose' ? (node.attributes.perm as Perm) : undefined;
 };
 
 function transpose({ g }: Site, value: Value, perm: Perm): Value {
@@ -40,7 +40,7 @@ function movesNothing(shape: readonly number[], perm: Perm): boolean {
 /** Transpose of a transpose is one, or none. */
 function merged(site: Site): Value | undefined {
   const { g, node } = site;
-  const perm = node.attributes['perm'] as Perm;
+  const perm = node.attributes.perm as Perm;
   const [x] = node.inputs as [Value];
   const before = permOf(site, x);
   const source = before ? site.producer(x)!.inputs[0]! : x;
@@ -104,7 +104,7 @@ function sunkReduction(site: Site, type: ValueType): Value | undefined {
   const reduced = Array.from(axes.data as BigInt64Array, (axis) => perm[Number(axis)]!);
   const source = site.producer(node.inputs[0]!)!.inputs[0]!;
   const { shape } = g.typeOf(source);
-  const keep = node.attributes['keepdims'] === 1;
+  const keep = node.attributes.keepdims === 1;
   const inner = shape.flatMap((d, i) => (reduced.includes(i) ? (keep ? [1] : []) : [d]));
   const result = g.node(
     node.op,

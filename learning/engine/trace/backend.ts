@@ -35,36 +35,40 @@ export const TRACED_KERNELS: readonly string[] = Object.keys(KERNELS);
 /** Kernels that draw numbers: uncovered on purpose, since their numbers would be baked in. */
 const RANDOM = new Set(['Multinomial', 'RandomUniform', 'RandomNormal', 'TruncatedNormal']);
 
+/** Folders whose functions stand between a program and its kernels. */
+const BETWEEN = [
+  new URL('.', import.meta.url).pathname,
+  new URL('../../ops/', import.meta.url).pathname,
+  'tfjs',
+  'node:',
+];
+const STACK_DEPTH = 60;
+
 /** The first function on the stack that belongs neither to tfjs nor to the engine: where the user's code asked for it. */
-function callerOf(stack: string): string | undefined {
-  const frames = stack.split('\n').slice(1);
-  const own = frames.find(
-    (frame) => !/@tensorflow|tfjs|learning[/\\](engine|ops)[/\\]|node:internal/.test(frame) && /at /.test(frame),
-  );
+function caller(): string | undefined {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = STACK_DEPTH;
+  const frames = (new Error('here').stack ?? '').split('\n').slice(1);
+  Error.stackTraceLimit = stackTraceLimit;
+  const own = frames.find((frame) => !BETWEEN.some((folder) => frame.includes(folder)));
   return own
     ?.trim()
     .replace(/^at /, '')
-    .replace(/\(?(file:\/\/)?\/.*\/([^/]+)\)?$/, '($2)');
+    .replace(/(file:\/\/)?\/[^()]*\//, '');
 }
 
 /** The op whose scope is open, such as `conv2d` or `gradient`. */
 function currentOp(): string {
   const { activeScope } = tf.engine().state;
-  return activeScope?.name ?? '';
+  return (activeScope?.name ?? '').replace(/__op$/, '');
 }
 
-function unsupported(message: string, where: string): TacitError {
-  const error = new TacitError('engine/unsupported', message, {
+function unsupported(what: string, where: string): TacitError {
+  const from = caller();
+  return new TacitError('engine/unsupported', from ? `${what} (called from ${from})` : what, {
     where,
     hint: 'Write it with other operations, or train with --engine eager.',
   });
-  const caller = callerOf(error.stack ?? '');
-  return caller
-    ? new TacitError('engine/unsupported', `${message} (called from ${caller})`, {
-        where,
-        hint: error.hint ?? '',
-      })
-    : error;
 }
 
 /** Holds which value of the graph stands behind each of tfjs's data ids. */
