@@ -9,18 +9,17 @@ import { decodeClientFrame, encodeFrame } from '../../protocol/codec.ts';
 import { EXIT } from '../../protocol/errors.ts';
 import { createHttp } from '../../server/http.ts';
 import { socketListener } from '../../server/socket-io.ts';
-import { buildOnce, type Outcome, type Running, start, tacit } from './cli.ts';
+import { buildOnce, endAll, type Outcome, type Running, start, tacit } from './cli.ts';
 
 let dir: string;
 const at = (...names: string[]): string => join(dir, ...names);
-const running: Running[] = [];
 
 beforeAll(() => {
   buildOnce();
   dir = mkdtempSync(join(tmpdir(), 'tacit-cli-'));
 });
 afterAll(() => {
-  for (const { child } of running) child.kill('SIGKILL');
+  endAll();
   rmSync(dir, { recursive: true, force: true });
 });
 
@@ -32,7 +31,6 @@ const SMALL = ['rounds=2', 'steps=2', 'cohort=2', 'encoder.hidden=[16]', 'data.m
 /** A coordinator on a free port. @returns it and the address that it printed */
 async function serve(name: string, ...more: string[]): Promise<{ server: Running; url: string }> {
   const server = start(['serve', '--plan', 'digits', '--port', '0', '--out', at(name), ...SMALL, ...more]);
-  running.push(server);
   const text = await server.until(/#srv=[\w-]{43}/);
   return { server, url: /http:\S+#srv=[\w-]{43}/.exec(text)![0] };
 }
@@ -104,7 +102,6 @@ describe('serve and join', { timeout: 120_000 }, () => {
     const second = await serve('resumed', ...durable);
     expect(second.url.split('#')[1]).toBe(first.url.split('#')[1]);
     const again = start(['join', second.url, '--data', 'digits', '--quiet']);
-    running.push(again);
     const text = await second.server.until(/round \d+\/40/);
     expect(Number(/round (\d+)\/40/.exec(text)![1])).toBe(before + 1);
     second.server.child.kill('SIGTERM');

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EXIT } from '../../protocol/errors.ts';
-import { buildOnce, type Running, start } from './cli.ts';
+import { buildOnce, endAll, type Running, start } from './cli.ts';
 
 let dir: string;
 const at = (name: string): string => join(dir, name);
@@ -12,7 +12,10 @@ beforeAll(() => {
   buildOnce();
   dir = mkdtempSync(join(tmpdir(), 'tacit-cli-'));
 });
-afterAll(() => rmSync(dir, { recursive: true, force: true }));
+afterAll(() => {
+  endAll();
+  rmSync(dir, { recursive: true, force: true });
+});
 
 async function stop(command: Running, signal: 'SIGINT' | 'SIGTERM'): Promise<string> {
   command.child.kill(signal);
@@ -23,7 +26,7 @@ async function stop(command: Running, signal: 'SIGINT' | 'SIGTERM'): Promise<str
   return outcome.stdout;
 }
 
-const LONG = ['rounds=1000', 'steps=50'].flatMap((s) => ['--set', s]);
+const LONG = ['rounds=1000', 'steps=20', 'cohort=2'].flatMap((s) => ['--set', s]);
 
 describe('in the middle of training steps', { timeout: 120_000 }, () => {
   test.each(['SIGINT', 'SIGTERM'] as const)('simulate, %s', async (signal) => {
@@ -48,14 +51,12 @@ describe('in the middle of training steps', { timeout: 120_000 }, () => {
       '--out',
       at('serve'),
       '--set',
-      'cohort=2',
-      '--set',
       'rounds.minReports=1',
       ...LONG,
     ]);
     const url = /http:\S+#srv=[\w-]{43}/.exec(await server.until(/#srv=[\w-]{43}/))![0];
     const participant = start(['join', url, '--data', 'digits']);
-    await participant.until(/round 1: step/);
+    await participant.until(/round 1 committed/);
     await stop(participant, 'SIGINT');
     await stop(server, 'SIGTERM');
   });

@@ -49,6 +49,13 @@ interface SpawnOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+const alive = new Set<ChildProcess>();
+
+/** Ends what a test has left running; for `afterAll`. */
+export function endAll(): void {
+  for (const child of alive) child.kill('SIGKILL');
+}
+
 /** Starts `tacit` with these arguments. */
 export function start(args: readonly string[], { cwd = root, env = {} }: SpawnOptions = {}): Running {
   const child = spawn(process.execPath, [script, ...args], {
@@ -56,6 +63,7 @@ export function start(args: readonly string[], { cwd = root, env = {} }: SpawnOp
     env: { ...process.env, TACIT_DEBUG: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  alive.add(child);
   let stdout = '';
   let stderr = '';
   const watchers = new Set<() => void>();
@@ -71,7 +79,10 @@ export function start(args: readonly string[], { cwd = root, env = {} }: SpawnOp
     heard();
   });
   const ended = new Promise<Outcome>((resolve) => {
-    child.on('close', (status, signal) => resolve({ status, signal, stdout, stderr }));
+    child.on('close', (status, signal) => {
+      alive.delete(child);
+      resolve({ status, signal, stdout, stderr });
+    });
   });
   const until = (pattern: RegExp): Promise<string> =>
     new Promise((resolve, reject) => {
