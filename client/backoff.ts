@@ -1,6 +1,6 @@
 /**
  * When to try again after a connection is lost: exponential backoff with full jitter, so that participants who lost the same
- * coordinator do not come back all at once (SECURITY-SPEC §4, R9). A wait that the coordinator asked for is never cut short.
+ * coordinator do not come back all at once. A wait that the coordinator asked for is never cut short.
  */
 
 export interface Backoff {

@@ -21,14 +21,17 @@
  *
  * `joinFederation` is the same participant for any platform: connections, cryptography, training and storage are handed in.
  */
+
+export { createIdentityFile, openIdentityFile, readIdentityFile } from '../protocol/node/identity-file.ts';
 export { type Backoff, DEFAULT_BACKOFF } from './backoff.ts';
 export type { Trainer } from './contribution.ts';
+export { encoderFile } from './encoder-file.ts';
 export type { ParticipantEvent } from './events.ts';
+export type { JoinOptions, JoinResult } from './join-options.ts';
 export { type ConnectOptions, connectSocket } from './node/connect.ts';
 export { folderStore } from './node/folder-store.ts';
-export { openIdentityFile } from './node/identity-file.ts';
 export { joinFromNode, type NodeJoinOptions } from './node/join.ts';
-export { type JoinOptions, type JoinResult, joinFederation } from './participant.ts';
+export { joinFederation } from './participant.ts';
 export { type Fact, factsOf, type Sharing, sharingOf } from './plan-in-words.ts';
 export { checkPlan, DEFAULT_POLICY, type LocalPolicy, parsePolicy, type Refusal } from './policy.ts';
 export { memoryStore, type ParticipantStore } from './store.ts';

@@ -2,20 +2,17 @@
  * A participant: joins a federation, takes part in its rounds and comes back when a connection is lost, until the run has
  * finished or it is told to leave. Knows no platform: connections, cryptography, training and storage are handed in.
  */
-import type { SourceSpec } from '../learning/data/source.ts';
 import { toHex, utf8 } from '../protocol/bytes.ts';
 import type { CryptoProvider } from '../protocol/crypto/provider.ts';
 import { asTacitError, TacitError } from '../protocol/errors.ts';
-import type { Identity } from '../protocol/identity.ts';
-import type { Capabilities } from '../protocol/messages.ts';
 import { type ParticipantPeer, participantPeer } from '../protocol/peer.ts';
-import { type Plan, SUITES } from '../protocol/plan.ts';
-import { type Connection, LIMITS } from '../protocol/transport.ts';
+import { SUITES } from '../protocol/plan.ts';
+import { LIMITS } from '../protocol/transport.ts';
 import { type Agreement, agree } from './agreement.ts';
-import { type Backoff, DEFAULT_BACKOFF, pause, waitBefore } from './backoff.ts';
-import type { Trainer } from './contribution.ts';
+import { DEFAULT_BACKOFF, pause, waitBefore } from './backoff.ts';
 import { type Downloads, download } from './download.ts';
 import type { ParticipantEvent } from './events.ts';
+import type { JoinOptions, JoinResult } from './join-options.ts';
 import { readState, writeState } from './kept-state.ts';
 import { EMPTY_NOTEBOOK, notesOf, readNotebook, withNotes, writeNotebook } from './notebook.ts';
 import { DEFAULT_POLICY, type LocalPolicy } from './policy.ts';
@@ -24,59 +21,6 @@ import { type SignedIn, signIn } from './sign-in.ts';
 import { memoryStore, type ParticipantStore } from './store.ts';
 import { counted, type Traffic } from './traffic.ts';
 import { afterJoining } from './transcript.ts';
-
-export interface JoinOptions {
-  /** Opens a connection to the coordinator; called again after each loss. */
-  readonly connect: (signal: AbortSignal) => Promise<Connection>;
-  readonly crypto: CryptoProvider;
-  /** Who this participant is, to this coordinator and over all its connections. */
-  readonly identity: Identity;
-  /** Runs the local training: a training pool. */
-  readonly trainer: Trainer & { readonly engine: string };
-  /** The private images. Only the trainer reads them. */
-  readonly source: SourceSpec;
-  /** The task to join; default: whichever the coordinator runs. */
-  readonly task?: string | undefined;
-  /** The fingerprint that the coordinator's key must have. Without it, whoever answers is believed to be the coordinator. */
-  readonly fingerprint?: string | undefined;
-  /** An operator-signed certificate of this identity. */
-  readonly certificate?: Uint8Array | undefined;
-  readonly policy?: LocalPolicy | undefined;
-  /** Private seed of local training (batches, augmentation). Default: from the operating system. */
-  readonly seed?: string | number | undefined;
-  /** Connections that may fail in a row before giving up; default 5. */
-  readonly retries?: number | undefined;
-  readonly backoff?: Backoff | undefined;
-  /** Where the notebook and what is kept between rounds survive a restart; default: nowhere. */
-  readonly store?: ParticipantStore | undefined;
-  /** Whether to download the final model; default true. */
-  readonly keepModel?: boolean | undefined;
-  readonly platform?: Capabilities['platform'] | undefined;
-  /** Throws when the data do not fit the plan; called once, before the first round. */
-  readonly checkData?: ((plan: Plan) => Promise<void>) | undefined;
-  /** `traffic` is the running total of bytes; the same object each time. */
-  readonly onEvent?: ((event: ParticipantEvent, traffic: Readonly<Traffic>) => void) | undefined;
-  /** Aborting leaves: the coordinator is told, and the result says `left`. */
-  readonly signal?: AbortSignal | undefined;
-  /** For tests: milliseconds since the epoch, and a uniform number in [0, 1). */
-  readonly now?: (() => number) | undefined;
-  readonly random?: (() => number) | undefined;
-}
-
-export interface JoinResult {
-  /** `left`: the signal was aborted before the run had finished. */
-  readonly ended: 'finished' | 'left';
-  /** Committed rounds of the run, as far as they were seen. */
-  readonly rounds: number;
-  /** Reports of this participant that the coordinator acknowledged. */
-  readonly reports: number;
-  /** Hex SHA-256 of the final model. */
-  readonly modelHash?: string;
-  /** The final model, a safetensors file with that hash. */
-  readonly finalModel?: Uint8Array;
-  readonly bytesUp: number;
-  readonly bytesDown: number;
-}
 
 const SOFTWARE = 'tacit';
 /** How long leaving may take: the coordinator is told, but not waited for. */
@@ -124,7 +68,11 @@ export async function joinFederation(options: JoinOptions): Promise<JoinResult> 
       } catch (thrown) {
         if (signal.aborted) return resultOf(life);
         const error = asTacitError(thrown);
-        if (!error.retryable || error.code === 'train/cancelled' || failures >= retries) throw error;
+        if (!error.retryable || error.code === 'train/cancelled' || failures >= retries) {
+          const finished = finishedUnheard(life, error);
+          if (finished) return resultOf(life, finished);
+          throw error;
+        }
         failures += 1;
         const waitMs = waitBefore(failures, random(), error.retryAfterMs, backoff);
         emit({ type: 'retrying', attempt: failures, waitMs, error });
@@ -162,6 +110,16 @@ function resultOf({ state, traffic, first }: Life, finished?: Finished): JoinRes
   if (!finished) return { ended: 'left', rounds: seen, ...counts };
   const { rounds, modelHash, model } = finished;
   return { ended: 'finished', rounds, modelHash, ...(model ? { finalModel: model } : {}), ...counts };
+}
+
+/** A coordinator that is gone after the last round has finished, even if the word of it was lost: the signed record says so. */
+function finishedUnheard({ first, state }: Life, error: TacitError): Finished | undefined {
+  if (!first || !error.code.startsWith('net/')) return undefined;
+  const { plan, planHashHex } = first.agreement;
+  const { round, modelHash } = notesOf(state.notebook, planHashHex);
+  return round >= plan.rounds.count && modelHash !== undefined
+    ? { rounds: round, modelHash, model: undefined }
+    : undefined;
 }
 
 /** One connection from opening to its end. @throws whatever ends it before the run has finished */

@@ -33,6 +33,7 @@ export const ERRORS = {
   // what a person typed or wrote
   'usage/unknown-command': entry('usage', 'There is no such command.'),
   'usage/unknown-flag': entry('usage', 'There is no such flag, or its value is not usable.'),
+  'usage/file-exists': entry('usage', 'The file exists already and is not overwritten.'),
   'plan/unreadable': entry('usage', 'The plan file cannot be read or is not YAML or JSON.'),
   'plan/invalid': entry('usage', 'A key of the plan is missing, unknown or out of range.'),
   'plan/unknown-name': entry('usage', 'The plan names an encoder, task, strategy or mode that does not exist.'),

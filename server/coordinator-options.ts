@@ -63,6 +63,8 @@ export interface Coordinator {
   run(): Promise<RunResult>;
   /** Aborts the round that is under way (a commit that has begun is finished), says so to everybody, and closes all connections. */
   stop(): Promise<void>;
+  /** Resolves when nobody is connected any more, after `limitMs`, or on `stop`: participants leave once they have the final model. */
+  drained(limitMs: number): Promise<void>;
   readonly status: Status;
   /** What may be told to anybody; undefined until the run has begun. */
   info(): FederationInfo | undefined;

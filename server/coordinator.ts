@@ -146,6 +146,10 @@ class Run implements Coordinator {
     await Promise.all(this.listeners.map((listener) => listener.close()));
   }
 
+  async drained(limitMs: number): Promise<void> {
+    if (this.participants.count > 0 && !this.stopped) await this.pause(limitMs);
+  }
+
   // ------------------------------------------------------------------ rounds
 
   private async runRound(federation: Federation, waitFor: number | undefined): Promise<void> {
@@ -287,6 +291,7 @@ class Run implements Coordinator {
   private onLeave({ id }: Participant, reason: string): void {
     this.emit({ type: 'left', participant: id, participants: this.participants.count, reason });
     this.attempt?.onLeave(id);
+    if (this.finished && this.participants.count === 0) this.wake();
     this.checkCandidates(this.attempt);
   }
 

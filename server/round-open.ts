@@ -42,7 +42,9 @@ export function whileOpen(state: Recruiting | Training, event: RoundEvent): Step
     case 'accept':
       return onAccept(state, event.participant, now);
     case 'decline': {
-      if (state.members.get(event.participant)?.standing !== 'offered') return { state, effects: [] };
+      const standing = state.members.get(event.participant)?.standing;
+      // Who has accepted may still give up, for example when its training fails; nobody waits for it then.
+      if (standing !== 'offered' && standing !== 'working') return { state, effects: [] };
       const members = withMember(state.members, event.participant, { standing: 'out', code: event.code });
       return settle(changed(state, members, now), now, []);
     }

@@ -6,16 +6,19 @@ import { completePlan } from '../learning/registry.ts';
 import { nodeCrypto } from '../protocol/crypto/node.ts';
 import { fingerprintOf, type Identity, identityFromSeed } from '../protocol/identity.ts';
 import type { Fingerprint } from '../protocol/ids.ts';
+import { openIdentityFile } from '../protocol/node/identity-file.ts';
 import { createCoordinator } from './coordinator.ts';
 import type { Coordinator, CoordinatorOptions } from './coordinator-options.ts';
 import type { CoordinatorEvent, RunResult } from './events.ts';
 import { createHttp, type HttpOptions } from './http.ts';
-import { openServerIdentity } from './identity-file.ts';
 import { createLogger, type Logger, type LogLevel, logEvents } from './log.ts';
 import { coordinatorMetrics } from './metrics.ts';
 import { socketListener } from './socket-io.ts';
 import { lmdbStore } from './store/lmdb.ts';
 import { memoryStore } from './store/memory.ts';
+
+/** How long participants may take to fetch the final model. */
+const LINGER_MS = 30_000;
 
 type Own = 'plan' | 'listener' | 'store' | 'identity' | 'crypto';
 
@@ -46,8 +49,11 @@ export interface TacitServer {
   readonly joinUrl: string;
   /** Runs to the last round of the plan, or until `stop`. */
   run(): Promise<RunResult>;
-  /** Ends the round that is under way, all connections, and the store. */
-  stop(): Promise<void>;
+  /**
+   * Ends the round that is under way, all connections, and the store. After the last round it first waits, at most `lingerMs`
+   * (default 30 s), until the participants have fetched the final model.
+   */
+  stop(options?: { readonly lingerMs?: number }): Promise<void>;
 }
 
 /** The folder of package.json: the sources and dist/ are at different depths below it. */
@@ -59,7 +65,7 @@ function packageRoot(): string {
 
 async function identityOf({ identity, dataDir }: ServeOptions): Promise<Identity> {
   if (identity) return identity;
-  if (dataDir !== undefined) return openServerIdentity(join(dataDir, 'identity.json'));
+  if (dataDir !== undefined) return openIdentityFile(join(dataDir, 'identity.json'));
   return identityFromSeed(nodeCrypto, nodeCrypto.randomBytes(32));
 }
 
@@ -120,7 +126,8 @@ export async function serve(options: ServeOptions): Promise<TacitServer> {
     fingerprint,
     joinUrl: `${url}/#srv=${fingerprint}`,
     run: () => coordinator.run(),
-    stop: async () => {
+    stop: async ({ lingerMs = LINGER_MS } = {}) => {
+      if (coordinator.status.phase === 'finished') await coordinator.drained(lingerMs);
       await coordinator.stop();
       await http.close();
       await store.close();

@@ -22,8 +22,8 @@ export function addKeygen(program: Command, shell: Shell): void {
   withExample(command, 'tacit keygen --out coordinator.key');
   command.action(
     action(shell, async (context, { out, seed }: Options) => {
-      const { createIdentityFile } = await import('../identity-file.ts');
-      const { identity, fingerprint } = await createIdentityFile(out, seed);
+      const { keygen } = await import('../keygen.ts');
+      const { identity, fingerprint } = await keygen(out, seed);
       if (seed !== undefined)
         context.progress.log('warning: a key made from --seed is for experiments; anyone can compute it');
       context.result(

@@ -28,13 +28,15 @@ import { webCrypto } from '../../protocol/crypto/web.ts';
 import { TacitError } from '../../protocol/errors.ts';
 import type { Identity } from '../../protocol/identity.ts';
 import type { Plan } from '../../protocol/plan.ts';
-import { type JoinOptions, type JoinResult, joinFederation } from '../participant.ts';
+import type { JoinOptions, JoinResult } from '../join-options.ts';
+import { joinFederation } from '../participant.ts';
 import { connectFromBrowser } from './connect.ts';
 import { indexedStore } from './database.ts';
 import { browserIdentity } from './identity.ts';
 
+export { encoderFile } from '../encoder-file.ts';
 export type { ParticipantEvent } from '../events.ts';
-export type { JoinResult } from '../participant.ts';
+export type { JoinResult } from '../join-options.ts';
 export { type Fact, factsOf, type Sharing, sharingOf } from '../plan-in-words.ts';
 export { DEFAULT_POLICY, type LocalPolicy, parsePolicy, type Refusal } from '../policy.ts';
 export type { Traffic } from '../traffic.ts';

@@ -6,13 +6,14 @@ import { createPool } from '../../learning/pool/pool.ts';
 import { nodeCrypto } from '../../protocol/crypto/node.ts';
 import { TacitError } from '../../protocol/errors.ts';
 import { type Identity, identityFromSeed } from '../../protocol/identity.ts';
+import { openIdentityFile } from '../../protocol/node/identity-file.ts';
 import type { Plan } from '../../protocol/plan.ts';
 import { parseAddress } from '../address.ts';
 import type { Trainer } from '../contribution.ts';
-import { type JoinOptions, type JoinResult, joinFederation } from '../participant.ts';
+import type { JoinOptions, JoinResult } from '../join-options.ts';
+import { joinFederation } from '../participant.ts';
 import { connectSocket } from './connect.ts';
 import { folderStore } from './folder-store.ts';
-import { openIdentityFile } from './identity-file.ts';
 
 type Shared = Pick<
   JoinOptions,

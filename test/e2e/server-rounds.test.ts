@@ -1,44 +1,228 @@
 /** Whole runs over the in-memory transport: what honest participants get out of a coordinator. */
 import { describe, expect, test } from 'vitest';
 import { modelOf } from '../../learning/model.ts';
-import { equalBytes, toHex } from '../../protocol/bytes.ts';
+import { toHex } from '../../protocol/bytes.ts';
 import { nodeCrypto } from '../../protocol/crypto/node.ts';
 import { flatten } from '../../protocol/flatten.ts';
-import { commitStatement, finishedStatement, headAfter, verifyStatement } from '../../protocol/identity.ts';
-import { memoryStore } from '../../server/store/memory.ts';
-import { expectedModel, harness, parametersOf, participants, testPlan, updateOf } from './server-harness.ts';
+import {
+  commitStatement,
+  finishedStatement,
+  GENESIS_HEAD,
+  headAfter,
+  verifyStatement,
+} from '../../protocol/identity.ts';
+import type { Plan, SuiteName } from '../../protocol/plan.ts';
+import type { RunResult } from '../../server/events.ts';
+import {
+  expectedModel,
+  type FakeParticipant,
+  harness,
+  parametersOf,
+  participants,
+  testPlan,
+  updateOf,
+  wordsOf,
+} from './server-harness.ts';
+
+const initialOf = (plan: Plan): Float32Array => flatten(modelOf(plan).init(plan.seed), modelOf(plan).aggregated);
+
+/** The largest difference between a result and what is expected of it. */
+const errorOf = (plan: Plan, { model }: RunResult, expected: Float64Array | Float32Array): number => {
+  const actual = parametersOf(plan, model);
+  expect(actual).toHaveLength(expected.length);
+  return actual.reduce((worst, x, i) => Math.max(worst, Math.abs(x - expected[i]!)), 0);
+};
+
+/** Runs a plan with `count` participants that all do their part. */
+async function completeRun(
+  plan: Plan,
+  count: number,
+  order = (people: FakeParticipant[]) => people,
+): Promise<RunResult> {
+  const at = await harness(plan, { waitFor: count });
+  const run = at.coordinator.run();
+  const people = await participants(at, count);
+  await Promise.all(order(people).map((p) => p.takePart()));
+  const result = await run;
+  await at.coordinator.stop();
+  return result;
+}
 
 describe('a run', () => {
-  test('commits every round: the model is what federated averaging of the updates gives', async () => {
+  test('gives what federated averaging of the updates gives, round after round', async () => {
     const plan = testPlan();
     const at = await harness(plan);
     const run = at.coordinator.run();
     const people = await participants(at, 3);
     await Promise.all(people.map((p) => p.takePart()));
     const result = await run;
+    await at.coordinator.stop();
 
-    let expected: Float32Array | Float64Array = flatten(modelOf(plan).init(plan.seed), modelOf(plan).aggregated);
+    let expected = Float64Array.from(initialOf(plan));
     for (let round = 0; round < 2; round++) {
-      expected = expectedModel(
-        plan,
-        Float32Array.from(expected),
-        people.map((p) => updateOf(p, round)),
-      );
+      const updates = people.map((p) => updateOf(p, round));
+      expected = expectedModel(plan, Float32Array.from(expected), updates);
     }
-    const actual = parametersOf(plan, result.model);
-    expect(actual).toHaveLength(expected.length);
-    const error = Math.max(...actual.map((x, i) => Math.abs(x - expected[i]!)));
-    // The fixed-point step is about 1e-8 for this cohort, float32 about 1e-7.
-    expect(error).toBeLessThan(1e-6);
+    // The fixed-point step is below 1e-8 for this cohort, float32 is good for 1e-7.
+    expect(errorOf(plan, result, expected)).toBeLessThan(1e-6);
     expect(result).toMatchObject({
       finished: true,
       rounds: 2,
       modelHash: toHex(await nodeCrypto.sha256(result.model)),
+      bytesUp: expect.any(Number),
     });
-    expect(result.history.map((s) => [s.round, s.attempt, s.participants])).toEqual([
+    expect(result.history.map(({ round, attempt, participants }) => [round, attempt, participants])).toEqual([
       [0, 0, 3],
       [1, 0, 3],
     ]);
+  });
+
+  test('clips updates that are too long, weights by examples up to the maximum, and reports the weighted mean loss', async () => {
+    const plan = testPlan({ rounds: { count: 1 }, privacy: { clipNorm: 0.1, maxExamples: 40 } });
+    const at = await harness(plan);
+    const run = at.coordinator.run();
+    const people = await participants(at, 3);
+    await Promise.all(people.map((p) => p.takePart()));
+    const result = await run;
+    await at.coordinator.stop();
+    const updates = people.map((p) => updateOf(p, 0));
+    expect(updates.some(({ delta }) => Math.sqrt(delta.reduce((s, x) => s + x * x, 0)) > 0.1)).toBe(true);
+    expect(errorOf(plan, result, expectedModel(plan, initialOf(plan), updates))).toBeLessThan(1e-6);
+
+    const weights = updates.map(({ examples }) => Math.min(40, examples));
+    const total = weights.reduce((a, b) => a + b, 0);
+    const loss = updates.reduce((sum, u, k) => sum + (u.loss * weights[k]!) / total, 0);
+    const [summary] = result.history;
+    expect(summary!.loss).toBeCloseTo(loss, 4);
+    expect(summary!.weight).toBeCloseTo(total / 40, 5);
+    expect(summary!.updateNorm).toBeLessThanOrEqual(0.1 + 1e-6);
+    expect(summary!.bytesUp).toBeGreaterThan(3 * 4 * modelOf(plan).reportShape.dimension);
+  });
+
+  test('leaves a signed transcript and a final model that every participant can check and keep', async () => {
+    const plan = testPlan({ rounds: { count: 3 } });
+    const at = await harness(plan);
+    const run = at.coordinator.run();
+    const people = await participants(at, 3);
+    await Promise.all(people.map((p) => p.takePart()));
+    const result = await run;
+    for (const person of people) {
+      let head = GENESIS_HEAD;
+      const commits = person.log.filter((m) => m.type === 'committed').map((m) => m.commit);
+      expect(commits.map((c) => c.round)).toEqual([0, 1, 2]);
+      for (const commit of commits) {
+        await verifyStatement(nodeCrypto, at.serverKey, commitStatement(commit), commit.signature);
+        expect(toHex(commit.prevHead)).toBe(toHex(head));
+        expect(commit.participants).toBe(3);
+        head = await headAfter(nodeCrypto, commit);
+      }
+      const finished = person.log.find((m) => m.type === 'finished')!;
+      const facts = {
+        task: plan.task,
+        planHash: person.joined!.planHash,
+        modelHash: finished.model.hash,
+        modelBytes: finished.model.bytes,
+        rounds: finished.rounds,
+      };
+      await verifyStatement(nodeCrypto, at.serverKey, finishedStatement(facts), finished.signature);
+      expect(toHex(commits.at(-1)!.modelHash)).toBe(toHex(finished.model.hash));
+      expect(Buffer.compare(await person.pull(finished.model), result.model)).toBe(0);
+    }
+    await at.coordinator.stop();
+  });
+
+  test('who joins after the end is told so, and can have the model', async () => {
+    const plan = testPlan({ rounds: { count: 1 } });
+    const at = await harness(plan);
+    const run = at.coordinator.run();
+    const people = await participants(at, 3);
+    await Promise.all(people.map((p) => p.takePart()));
+    const result = await run;
+    const [late] = await participants(at, 1, 'late');
+    expect(await late!.signIn()).toMatchObject({ finished: true, round: 1 });
+    const { model } = await late!.next('finished');
+    expect(Buffer.compare(await late!.pull(model), result.model)).toBe(0);
+    await late!.peer.request({ type: 'bye' });
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(late!.closed).toBeDefined();
+    await at.coordinator.stop();
+  });
+});
+
+describe('determinism', () => {
+  test('the same seed and the same participants give the same model, whatever the order of arrival', async () => {
+    const plan = testPlan();
+    const first = await completeRun(plan, 3);
+    const second = await completeRun(plan, 3, (people) => [...people].reverse());
+    expect(second.modelHash).toBe(first.modelHash);
+    const other = await completeRun(testPlan({ seed: 4 }), 3);
+    expect(other.modelHash).not.toBe(first.modelHash);
+  });
+
+  test('the cohort is drawn by seed and round from all that are there', async () => {
+    const plan = testPlan({ rounds: { count: 3, cohort: 2 } });
+    const first = await completeRun(plan, 5);
+    const second = await completeRun(plan, 5, (people) => [...people].reverse());
+    expect(second.modelHash).toBe(first.modelHash);
+    expect(first.history.every((summary) => summary.participants === 2)).toBe(true);
+  });
+
+  test('both sealing suites give the same bits', async () => {
+    const plan = testPlan({ rounds: { count: 1 } });
+    const hashes = new Set<string>();
+    for (const suite of ['x25519-aes256gcm', 'nacl-box'] satisfies SuiteName[]) {
+      const at = await harness(plan);
+      const run = at.coordinator.run();
+      for (const person of await participants(at, 3)) {
+        await person.signIn();
+        const offered = await person.offer();
+        await person.accept(offered.offerHash);
+        const sealed = await person.seal(offered, wordsOf(plan, updateOf(person, 0)), { suite });
+        await person.push(offered.offerHash, sealed, suite);
+        await person.commit(offered.offerHash, sealed);
+      }
+      hashes.add((await run).modelHash);
+      await at.coordinator.stop();
+    }
+    expect(hashes.size).toBe(1);
+  });
+});
+
+describe('the size of a round', () => {
+  test('more are asked than are needed; the first reports count, and the others are told at once', async () => {
+    const plan = testPlan({ rounds: { count: 1, cohort: 2, overSelection: 1.5, waitForAll: false } });
+    const at = await harness(plan, { waitFor: 4 });
+    const run = at.coordinator.run();
+    const people = await participants(at, 4);
+    for (const person of people) await person.signIn();
+    const asked = await Promise.all(people.map((p) => Promise.race([p.offer(), p.next('wait').then(() => undefined)])));
+    const cohort = people.filter((_, i) => asked[i]);
+    expect(cohort).toHaveLength(3);
+    const [first, second, third] = cohort as [FakeParticipant, FakeParticipant, FakeParticipant];
+    const offered = asked.find((o) => o !== undefined)!;
+    await third.accept(offered.offerHash);
+    await first.report(offered);
+    await second.report(offered);
+    expect(await third.next('failed')).toMatchObject({ code: 'round/late', round: 0, attempt: 0 });
+    const result = await run;
+    expect(result.history[0]).toMatchObject({ participants: 2, accepted: 3 });
+    const updates = [first, second].map((p) => updateOf(p, 0));
+    expect(errorOf(plan, result, expectedModel(plan, initialOf(plan), updates))).toBeLessThan(1e-6);
+    await at.coordinator.stop();
+  });
+
+  test('who is not selected is told to wait', async () => {
+    const plan = testPlan({ rounds: { count: 1, cohort: 2 } });
+    const at = await harness(plan, { waitFor: 3 });
+    const run = at.coordinator.run();
+    const people = await participants(at, 3);
+    const ends = people.map((p) => p.takePart());
+    await Promise.all(ends);
+    await run;
+    const waits = people.flatMap((p) => p.log.filter((m) => m.type === 'wait'));
+    expect(waits).toHaveLength(1);
+    expect(waits[0]).toMatchObject({ code: 'round/not-selected' });
+    expect(waits[0]!.retryAfterMs).toBeGreaterThan(0);
     await at.coordinator.stop();
   });
 });

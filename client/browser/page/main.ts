@@ -2,8 +2,9 @@
 import './strict.ts';
 import type { SourceSpec } from '../../../learning/data/source.ts';
 import { asTacitError, type TacitError } from '../../../protocol/errors.ts';
+import type { Plan } from '../../../protocol/plan.ts';
 import { DEFAULT_POLICY, type LocalPolicy } from '../../policy.ts';
-import { type JoinResult, joinInBrowser } from '../index.ts';
+import { encoderFile, type JoinResult, joinInBrowser } from '../index.ts';
 import { byId, show } from './dom.ts';
 import { type Announced, askCoordinator, obstacleTo, showFederation, showSharing } from './federation.ts';
 import { DATA_URL, type Images, wireImages } from './images.ts';
@@ -79,13 +80,14 @@ function hintFor(running: boolean, finished: boolean, ready: boolean): string {
   return ready ? 'Nothing is sent before you press Join.' : 'Choose images that fit first.';
 }
 
-function conclude(task: string, result: JoinResult): void {
+function conclude(plan: Plan, result: JoinResult): void {
   const { ended, reports, modelHash, finalModel } = result;
   const updates = `${reports} ${reports === 1 ? 'update' : 'updates'} of yours ${reports === 1 ? 'was' : 'were'} sent`;
   if (ended === 'left') byId('status').textContent = `You have left; ${updates}. Thank you.`;
   else byId('status').textContent = `The run is complete; ${updates}. The encoder is yours to keep.`;
   if (finalModel && modelHash) {
-    offerDownload(finalModel as Uint8Array<ArrayBuffer>, `${task}-${modelHash.slice(0, 8)}.safetensors`);
+    const file = encoderFile(finalModel, modelHash, plan);
+    offerDownload(file, `${plan.task}-${modelHash.slice(0, 8)}.safetensors`);
   }
 }
 
@@ -115,7 +117,7 @@ async function takePart(participation: Participation): Promise<void> {
       onEvent: (event, traffic) => view.take(event, traffic),
     });
     participation.finished = result.ended === 'finished';
-    conclude(info.task, result);
+    conclude(plan, result);
   } catch (thrown) {
     const error = asTacitError(thrown);
     byId('status').textContent = 'You are no longer taking part.';

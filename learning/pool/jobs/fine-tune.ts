@@ -51,7 +51,7 @@ export interface FineTuneOutput {
   readonly model?: NamedArrays;
 }
 
-/** Between few-label and many-label probes (SCIENCE: 1e-3 and 1e-4 are common). */
+/** Between few-label and many-label probes. */
 const PENALTY = 1e-3;
 
 interface Labelled {

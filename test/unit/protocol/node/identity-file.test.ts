@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { folderStore } from '../../../../client/node/folder-store.ts';
-import { openIdentityFile } from '../../../../client/node/identity-file.ts';
 import { nodeCrypto } from '../../../../protocol/crypto/node.ts';
+import { openIdentityFile } from '../../../../protocol/node/identity-file.ts';
 
 let folder = '';
 beforeEach(async () => {
