@@ -112,8 +112,10 @@ function keyOf({ dtype, shape, data }: Constant): string {
   return `${dtype}[${shape.join()}]${data.length}:${hash >>> 0}`;
 }
 
-const sameBytes = (a: ConstantData, b: ConstantData): boolean =>
-  a.byteLength === b.byteLength && Buffer.compare(bytesOf(a), bytesOf(b)) === 0;
+function sameBytes(a: ConstantData, b: ConstantData): boolean {
+  const [left, right] = [bytesOf(a), bytesOf(b)];
+  return left.length === right.length && left.every((byte, i) => byte === right[i]);
+}
 
 /** Constants by content, so that equal ones are one value. */
 function interner(): (constant: Constant, make: () => Value) => Value {
