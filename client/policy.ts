@@ -1,5 +1,5 @@
 /**
- * The local policy: what this participant is willing to do, whatever a coordinator asks (SECURITY-SPEC §1.4, A8, A10, A18).
+ * The local policy: what this participant is willing to do, whatever a coordinator asks.
  * Its floors are checked against the plan before anything is trained and against each offer before it is accepted. The
  * functions are pure and answer with every reason in plain words, so that a person sees all of them at once.
  */

@@ -2,7 +2,8 @@
 
 import type { Trainer } from '../../../client/contribution.ts';
 import type { ParticipantEvent } from '../../../client/events.ts';
-import { type JoinOptions, type JoinResult, joinFederation } from '../../../client/participant.ts';
+import type { JoinOptions, JoinResult } from '../../../client/join-options.ts';
+import { joinFederation } from '../../../client/participant.ts';
 import { modelOf } from '../../../learning/model.ts';
 import type { TrainInput, TrainOutput } from '../../../learning/pool/jobs/train.ts';
 import { nodeCrypto } from '../../../protocol/crypto/node.ts';

@@ -599,6 +599,17 @@ describe('lost connections', () => {
     expect(waits).toEqual([2, 4, 5]);
   });
 
+  it('a coordinator that is gone after the last round has finished, as its signed record says', async () => {
+    const short = smallPlan({ rounds: { count: 1, cohort: 3 } });
+    const coordinator = await fakeCoordinator(short);
+    const { event, result } = await start(coordinator, { retries: 1 });
+    await event('plan');
+    await coordinator.commit(await coordinator.offer());
+    await event('committed');
+    await coordinator.listener.close();
+    expect(await result).toMatchObject({ ended: 'finished', rounds: 1, modelHash: '02'.repeat(32) });
+  });
+
   it('a wait that the coordinator asks for is kept', async () => {
     let full = true;
     const coordinator = await fakeCoordinator(plan, {
