@@ -8,9 +8,9 @@ import { Worker } from 'node:worker_threads';
 import { TacitError } from '../../protocol/errors.ts';
 import type { EngineChoice } from '../engine/engine.ts';
 import { type Control, controlOf, controlWords } from './control.ts';
-import type { Progress } from './job.ts';
-import { errorFrom, type FromWorker, type ToWorker, type WorkerStart } from './messages.ts';
+import type { FromWorker, ToWorker, WorkerStart } from './messages.ts';
 import type { Slot } from './scheduler.ts';
+import { type WorkerLink, workerLink } from './worker-link.ts';
 
 export interface ThreadOptions {
   readonly engine: EngineChoice;
@@ -32,6 +32,7 @@ const ownScript = (): URL =>
 const live = new Set<Control>();
 let watching = false;
 
+/** However the process ends, its workers are outside of their engines by then. */
 function watchExit(): void {
   if (watching) return;
   watching = true;
@@ -43,106 +44,77 @@ function watchExit(): void {
 
 const delay = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-interface Pending {
-  readonly onProgress: (progress: Progress) => void;
-  readonly resolve: (output: unknown) => void;
-  readonly reject: (error: TacitError) => void;
+interface Thread {
+  readonly worker: Worker;
+  readonly control: Control;
+  readonly link: WorkerLink;
+  /** Set by `close`: the thread's end is then no failure. */
+  stopping: boolean;
 }
 
-/** Starts a worker and waits until its engine is there. @throws TacitError engine/unavailable */
-export async function threadSlot({ engine, script = ownScript() }: ThreadOptions): Promise<Slot> {
+function startThread({ engine, script = ownScript() }: ThreadOptions): Thread {
   if (!existsSync(fileURLToPath(script))) {
     throw new TacitError('engine/unavailable', 'the training worker is not built', { hint: 'Run `npm run build`.' });
   }
   const words = controlWords();
   const control = controlOf(words);
   const worker = new Worker(script, { workerData: { engine, words } satisfies WorkerStart, execArgv: [] });
+  const link = workerLink(() => worker.unref());
+  const thread: Thread = { worker, control, link, stopping: false };
   live.add(control);
   watchExit();
-
-  let alive = true;
-  let stopping = false;
-  let pending: Pending | undefined;
-  let opened: { resolve: (ready: { engine: string; reason: string }) => void; reject: (e: TacitError) => void };
-  const ready = new Promise<{ engine: string; reason: string }>((resolve, reject) => {
-    opened = { resolve, reject };
+  worker.on('message', (message: FromWorker) => link.receive(message));
+  worker.on('error', (cause) => {
+    link.breakDown(new TacitError('train/failed', `a training worker broke down: ${cause.message}`, { cause }));
   });
-  let closed = (): void => {};
-
-  function breakDown(error: TacitError): void {
-    alive = false;
-    live.delete(control);
-    opened.reject(error);
-    pending?.reject(error);
-    pending = undefined;
-    closed();
-  }
-  const settle = (): Pending | undefined => {
-    const settled = pending;
-    pending = undefined;
-    worker.unref();
-    return settled;
-  };
-  worker.on('message', (message: FromWorker) => {
-    if (message.kind === 'ready') opened.resolve(message);
-    else if (message.kind === 'progress') pending?.onProgress(message.progress);
-    else if (message.kind === 'done') settle()?.resolve(message.output);
-    else if (message.kind === 'failed') {
-      const error = errorFrom(message.error);
-      opened.reject(error);
-      settle()?.reject(error);
-    } else if (message.kind === 'closed') closed();
-  });
-  worker.on('error', (cause) =>
-    breakDown(new TacitError('train/failed', `a training worker broke down: ${cause.message}`, { cause })),
-  );
   worker.on('exit', (status) => {
-    const stopped = new TacitError('train/cancelled', 'the job was stopped before its end');
-    breakDown(stopping ? stopped : new TacitError('train/failed', `a training worker ended (status ${status})`));
-  });
-
-  /** Waits until the thread may be ended without harm: its job over, or (after some grace) outside of the engine. */
-  async function quiet(): Promise<void> {
-    const end = Date.now() + GRACE_MS;
-    while ((pending && Date.now() < end) || control.inside()) await delay(2);
-  }
-  async function close(): Promise<void> {
-    if (!alive || stopping) return;
-    stopping = true;
-    control.stop();
-    await quiet();
-    if (!pending) {
-      const answer = new Promise<void>((resolve) => {
-        closed = resolve;
-      });
-      worker.postMessage({ kind: 'close' } satisfies ToWorker);
-      await Promise.race([answer, delay(GRACE_MS)]);
-    }
-    await worker.terminate();
     live.delete(control);
-  }
+    const stopped = new TacitError('train/cancelled', 'the job was stopped before its end');
+    const failed = new TacitError('train/failed', `a training worker ended (status ${status})`);
+    link.breakDown(thread.stopping ? stopped : failed);
+  });
+  return thread;
+}
 
+/** Ends the thread when that does no harm: its job over, or (after some grace) outside of the engine. */
+async function closeThread(thread: Thread): Promise<void> {
+  const { worker, control, link } = thread;
+  if (!link.alive || thread.stopping) return;
+  thread.stopping = true;
+  control.stop();
+  const end = Date.now() + GRACE_MS;
+  while ((link.busy && Date.now() < end) || control.inside()) await delay(2);
+  if (!link.busy) {
+    worker.postMessage({ kind: 'close' } satisfies ToWorker);
+    await Promise.race([link.closed, delay(GRACE_MS)]);
+  }
+  await worker.terminate();
+}
+
+/** Starts a worker and waits until its engine is there. @throws TacitError engine/unavailable */
+export async function threadSlot(options: ThreadOptions): Promise<Slot> {
+  const thread = startThread(options);
+  const { worker, control, link } = thread;
   try {
-    const { engine: name, reason } = await ready;
-    worker.unref();
+    const { engine, reason } = await link.ready;
+    worker.unref(); // an idle pool does not keep the process alive
     return {
-      engine: name,
+      engine,
       reason,
       get alive() {
-        return alive;
+        return link.alive;
       },
-      run: (job, input, onProgress) =>
-        new Promise((resolve, reject) => {
+      run: (name, input, onProgress) =>
+        link.ask(() => {
           control.reset();
-          worker.postMessage({ kind: 'run', name: job, input } satisfies ToWorker);
+          worker.postMessage({ kind: 'run', name, input } satisfies ToWorker);
           worker.ref();
-          pending = { onProgress, resolve, reject };
-        }),
+        }, onProgress),
       cancel: control.cancel,
-      close,
+      close: () => closeThread(thread),
     };
   } catch (thrown) {
-    await close();
+    await closeThread(thread);
     throw thrown;
   }
 }

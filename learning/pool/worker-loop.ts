@@ -38,7 +38,9 @@ export async function serveJobs(
     port.post({ kind: 'ready', engine: runner.engine, reason: runner.reason }, []);
   } catch (thrown) {
     port.post({ kind: 'failed', error: errorData(asTacitError(thrown)) }, []);
-    return async () => {};
+    return async ({ kind }) => {
+      if (kind === 'close') port.post({ kind: 'closed' }, []);
+    };
   }
   return async (message) => {
     switch (message.kind) {
