@@ -1,7 +1,7 @@
-// Writes protocol/vectors/*.json from dist/: byte-exact examples of everything that SPEC.md lays out. test/spec/vectors.test.ts
-// checks them in both directions. Bytes are written as {"$hex": "…"}. Run `npm run build` first.
+// Writes protocol/vectors/*.json from dist/: byte-exact examples of everything that SPEC.md lays out; and the table of errors in
+// SPEC.md. test/spec/ checks both. Bytes are written as {"$hex": "…"}. Run `npm run build` first.
 import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -12,6 +12,7 @@ const canonical = await load('canon');
 const { certificateStatement, issueCertificate } = await load('certificate');
 const { encodeFrame } = await load('codec');
 const { nodeCrypto } = await load('crypto/node');
+const { ERRORS } = await load('errors');
 const { addWords, scaleOf } = await load('fixed-point');
 const identities = await load('identity');
 const { parsePlan } = await load('plan');
@@ -393,3 +394,16 @@ const models = [
   file: encodeSafetensors(arrays, metadata),
 }));
 write('safetensors', 'SPEC.md §7: tensors (data as little-endian bytes) and the one file that they make.', { models });
+
+// ------------------------------------------------------------------ the table of errors in SPEC.md
+
+const spec = join(root, 'protocol', 'SPEC.md');
+const rows = Object.entries(ERRORS).map(
+  ([code, { retryable, meaning }]) => `| \`${code}\` | ${retryable ? 'yes' : ''} | ${meaning} |`,
+);
+const table = ['| code | retryable | meaning |', '|---|---|---|', ...rows].join('\n');
+const between = /(<!-- errors:.*-->\n)[\s\S]*(<!-- \/errors -->)/;
+writeFileSync(
+  spec,
+  readFileSync(spec, 'utf8').replace(between, (_, start, end) => `${start}${table}\n${end}`),
+);
