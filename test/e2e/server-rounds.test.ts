@@ -19,6 +19,7 @@ import {
   harness,
   parametersOf,
   participants,
+  rest,
   testPlan,
   updateOf,
   wordsOf,
@@ -58,7 +59,7 @@ describe('a run', () => {
     const result = await run;
     await at.coordinator.stop();
 
-    let expected = Float64Array.from(initialOf(plan));
+    let expected: Float64Array = Float64Array.from(initialOf(plan));
     for (let round = 0; round < 2; round++) {
       const updates = people.map((p) => updateOf(p, round));
       expected = expectedModel(plan, Float32Array.from(expected), updates);
@@ -173,8 +174,9 @@ describe('determinism', () => {
     for (const suite of ['x25519-aes256gcm', 'nacl-box'] satisfies SuiteName[]) {
       const at = await harness(plan);
       const run = at.coordinator.run();
-      for (const person of await participants(at, 3)) {
-        await person.signIn();
+      const people = await participants(at, 3);
+      await Promise.all(people.map((p) => p.signIn()));
+      for (const person of people) {
         const offered = await person.offer();
         await person.accept(offered.offerHash);
         const sealed = await person.seal(offered, wordsOf(plan, updateOf(person, 0)), { suite });
@@ -195,11 +197,11 @@ describe('the size of a round', () => {
     const run = at.coordinator.run();
     const people = await participants(at, 4);
     for (const person of people) await person.signIn();
-    const asked = await Promise.all(people.map((p) => Promise.race([p.offer(), p.next('wait').then(() => undefined)])));
-    const cohort = people.filter((_, i) => asked[i]);
+    await rest();
+    const cohort = people.filter((p) => p.log.some((m) => m.type === 'offer'));
     expect(cohort).toHaveLength(3);
     const [first, second, third] = cohort as [FakeParticipant, FakeParticipant, FakeParticipant];
-    const offered = asked.find((o) => o !== undefined)!;
+    const offered = await first.offer();
     await third.accept(offered.offerHash);
     await first.report(offered);
     await second.report(offered);
