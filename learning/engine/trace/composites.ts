@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { withGradient } from '../../ops/custom-gradient.ts';
 import { type Composites, makeOps, type Ops } from '../../ops/ops.ts';
-import { GROUP_NORM, GROUP_NORM_GRAD } from './kernels/composite.ts';
+import { GROUP_NORM, GROUP_NORM_GRAD, LAYER_NORM } from './kernels/composite.ts';
 
 type Tensor = tf.Tensor;
 
@@ -27,7 +27,33 @@ function groupNorm(x: Tensor, scale: Tensor, offset: Tensor, groups: number, eps
   });
 }
 
+/** x: [n, d]. One operator forward; backward dx = r·(g − mean(g) − x̂·mean(g·x̂)) with g = γ·dy. */
+function layerNorm(x: Tensor, scale: Tensor, offset: Tensor, epsilon = EPSILON): Tensor {
+  return withGradient(tf, {
+    inputs: { x, scale, offset },
+    forward: (save) => {
+      const [y, mean, r] = tf.engine().runKernel(LAYER_NORM, { x, scale, offset }, { epsilon }) as Tensor[];
+      save([x, mean!, r!, scale]);
+      return y!;
+    },
+    gradient: (dy, [saved, mean, r, gamma]) => {
+      const normalised = (): Tensor => tf.mul(tf.sub(saved!, mean!), r!);
+      return {
+        x: () => {
+          const g = tf.mul(dy, gamma!);
+          const hat = normalised();
+          const along = tf.mul(hat, tf.mean(tf.mul(g, hat), -1, true));
+          return tf.mul(tf.sub(tf.sub(g, tf.mean(g, -1, true)), along), r!);
+        },
+        scale: () => tf.sum(tf.mul(dy, normalised()), 0),
+        offset: () => tf.sum(dy, 0),
+      };
+    },
+  });
+}
+
 const composites: Partial<Composites> = {
+  layerNorm,
   groupNorm,
   globalAveragePool: (x) => tf.mean(x, [1, 2]),
   conv2d: (x, kernel, { stride, padding }) => tf.conv2d(x as tf.Tensor4D, kernel as tf.Tensor4D, stride, padding),

@@ -46,10 +46,25 @@ function groupNormGrad(call: Call): Traced[] {
   ];
 }
 
+/** x [n, d], scale, offset → y, mean [n, 1], 1/√(var + ε) [n, 1]; ONNX has it as one operator. */
+function layerNorm(call: Call): Traced[] {
+  const { g } = call;
+  const { epsilon } = call.attrs as { epsilon: number };
+  const [x, scale, offset] = ['x', 'scale', 'offset'].map((name) => input(call, name));
+  const moments = [x!.shape[0]!, 1];
+  const shapes = [x!.shape, moments, moments];
+  const types = shapes.map((shape) => ({ dtype: 'float32', shape }) as const);
+  const attributes = { axis: -1, epsilon: { float: epsilon } };
+  const values = g.nodes('LayerNormalization', [x!.value, scale!.value, offset!.value], types, attributes);
+  return values.map((value, i): Traced => ({ value, shape: shapes[i]!, dtype: 'float32' }));
+}
+
+export const LAYER_NORM = 'TacitLayerNorm';
 export const GROUP_NORM = 'TacitGroupNorm';
 export const GROUP_NORM_GRAD = 'TacitGroupNormGrad';
 
 export const compositeKernels: Kernels = {
+  [LAYER_NORM]: layerNorm as Kernel,
   [GROUP_NORM]: groupNorm as Kernel,
   [GROUP_NORM_GRAD]: groupNormGrad as Kernel,
 };
