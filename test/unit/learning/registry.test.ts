@@ -94,6 +94,8 @@ describe('modelOf', () => {
     );
     expect(model.init(7)).toEqual(values);
     expect(model.init(8)['encoder/dense0/kernel']).not.toEqual(values['encoder/dense0/kernel']);
+    const standard = (name: string, fanIn: number) => values[name]!.data[0]! / Math.sqrt(2 / fanIn);
+    expect(standard('projector/dense0/kernel', 4)).not.toBeCloseTo(standard('encoder/dense0/kernel', 16), 5);
     const wider = modelOf(planOf({ ...TINY.mlp, pretext: { name: 'spectral', projector: { hidden: [9] } } })).init(7);
     expect(wider['encoder/dense1/kernel']).toEqual(values['encoder/dense1/kernel']);
   });
