@@ -11,7 +11,7 @@ import type { Plan } from '../protocol/plan.ts';
 import { applyOverrides, type Override } from './overrides.ts';
 import { packageRoot } from './package-root.ts';
 import type { NamedSchema } from './plan-keys.ts';
-import { suggestKey } from './plan-suggestions.ts';
+import { suggestKey, unknownKeys } from './plan-suggestions.ts';
 
 interface PlanText {
   readonly path: string;
@@ -105,7 +105,8 @@ async function explain(
   value: unknown,
   overrides: readonly Override[],
 ): Promise<TacitError> {
-  const path = (error.where ?? '').split('.').filter((part) => part && part !== '(top level)');
+  const unknown = unknownKeys(error.message)[0];
+  const path = (unknown ?? error.where ?? '').split('.').filter((part) => part && part !== '(top level)');
   const by = culprit(overrides, path);
   const suggestion = suggestKey(error.message, value, await namedSchemas());
   return new TacitError(error.code, error.message, {

@@ -3,11 +3,14 @@ import { allPaths, keysAt, type NamedSchema } from './plan-keys.ts';
 import { nearest } from './suggest.ts';
 
 /** planError (protocol/plan.ts) writes one line for each wrong key. */
-const UNKNOWN_KEY = /^(\S+): there is no such key$/m;
+const UNKNOWN_KEY = /^(\S+): there is no such key$/gm;
+
+/** Paths of the keys that an error message says do not exist. */
+export const unknownKeys = (message: string): string[] => [...message.matchAll(UNKNOWN_KEY)].map((match) => match[1]!);
 
 /** A hint for the first unknown key that an error message names; undefined when it names none. */
 export function suggestKey(message: string, plan: unknown, lookUp?: NamedSchema): string | undefined {
-  const path = UNKNOWN_KEY.exec(message)?.[1]?.split('.');
+  const path = unknownKeys(message)[0]?.split('.');
   if (!path) return undefined;
   const parent = path.slice(0, -1);
   const key = path.at(-1)!;

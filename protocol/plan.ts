@@ -188,6 +188,9 @@ const describeIssue = (issue: z.core.$ZodIssue): { where: string; text: string }
     const key = [...issue.path, issue.keys[0] ?? ''].map(String).join('.');
     return { where: key, text: `there is no such key` };
   }
+  if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined')) {
+    return { where, text: `is missing: ${issue.expected} expected` };
+  }
   return { where, text: issue.message };
 };
 

@@ -55,20 +55,12 @@ function expectError(outcome: Outcome, code: string, status: number, ...texts: (
 
 describe('the command line', () => {
   test.each([
-    [['strat'], 'usage/unknown-command', 'Did you mean start'],
-    [['plan', 'chek'], 'usage/unknown-command', 'Did you mean check'],
-    [['simulate', '--jsn'], 'usage/unknown-flag', 'Did you mean --json'],
-    [['start', '--dataset', 'mnist'], 'usage/unknown-flag', 'digits, fashion-mnist'],
-    [['start', '--seed', '1.5'], 'usage/unknown-flag', 'whole number'],
-    [['start', '--engine', 'steam'], 'usage/unknown-flag', 'eager:wasm'],
-    [['start', '--partition', 'dirichlet:0'], 'usage/unknown-flag', 'dirichlet:ALPHA'],
-    [['start', '--set', 'rounds'], 'usage/unknown-flag', 'no "="'],
-    [['start', '--set', 'alpha=0'], 'usage/unknown-flag', 'alpha must be'],
-    [['join', 'http://localhost:1'], 'usage/unknown-flag', '--data'],
-    [['keygen'], 'usage/unknown-flag', '--out'],
-    [['evaluate', 'a', 'b', '--data', 'digits'], 'usage/unknown-flag', 'too many|[Tt]oo many'],
+    [['strat'], 'usage/unknown-command', /Did you mean start/],
+    [['simulate', '--jsn'], 'usage/unknown-flag', /Did you mean --json/],
+    [['start', '--set', 'rounds'], 'usage/unknown-flag', /no "="/],
+    [['start', '--set', 'alpha=0'], 'usage/unknown-flag', /alpha must be/],
   ])('%j', async (args, code, text) => {
-    expectError(await tacit(args), code, EXIT.usage, new RegExp(text.replaceAll('(', '\\(')));
+    expectError(await tacit(args), code, EXIT.usage, text);
   });
 });
 
@@ -76,10 +68,8 @@ describe('plans', () => {
   const check = (file: string, ...more: string[]) => tacit(['plan', 'check', at(file), ...more]);
 
   test('a misspelt key is named with its path, its place and the nearest key', async () => {
-    const line =
-      readFileSync(at('misspelt.yaml'), 'utf8')
-        .split('\n')
-        .findIndex((text) => text.includes('chort')) + 1;
+    const text = readFileSync(at('misspelt.yaml'), 'utf8').split('\n');
+    const line = text.findIndex((row) => row.includes('chort: ')) + 1;
     const outcome = await check('misspelt.yaml');
     expectError(
       outcome,
@@ -88,7 +78,8 @@ describe('plans', () => {
       'rounds.chort: there is no such key',
       'Did you mean "rounds.cohort"',
     );
-    expect(outcome.stderr).toMatch(new RegExp(`misspelt.yaml:(${line}|\\d+):\\d+`));
+    expect(outcome.stderr).toContain(`misspelt.yaml:${line}:3 (rounds.chort)`);
+    expect(outcome.stderr).toContain('rounds.cohort: is missing: number expected');
   });
 
   test('a key at the wrong depth is sent to the right one', async () => {
@@ -103,7 +94,7 @@ describe('plans', () => {
       await check('wrong-type.yaml'),
       'plan/invalid',
       EXIT.usage,
-      'rounds.count: .*number',
+      /rounds\.count: .*number/,
       `wrong-type.yaml:${line}:3`,
     );
   });
