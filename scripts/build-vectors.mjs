@@ -398,12 +398,14 @@ write('safetensors', 'SPEC.md §7: tensors (data as little-endian bytes) and the
 // ------------------------------------------------------------------ the table of errors in SPEC.md
 
 const spec = join(root, 'protocol', 'SPEC.md');
-const rows = Object.entries(ERRORS).map(
-  ([code, { retryable, meaning }]) => `| \`${code}\` | ${retryable ? 'yes' : ''} | ${meaning} |`,
-);
-const table = ['| code | retryable | meaning |', '|---|---|---|', ...rows].join('\n');
+const rows = [
+  ['code', 'retryable', 'meaning'],
+  ...Object.entries(ERRORS).map(([code, { retryable, meaning }]) => [`\`${code}\``, retryable ? 'yes' : '', meaning]),
+];
+const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column].length)));
+const line = (cells) => `| ${cells.join(' | ')} |`;
+const lines = rows.map((row) => line(row.map((cell, column) => cell.padEnd(widths[column]))));
+const table = [lines[0], line(widths.map((width) => '-'.repeat(width))), ...lines.slice(1)].join('\n');
 const between = /(<!-- errors:.*-->\n)[\s\S]*(<!-- \/errors -->)/;
-writeFileSync(
-  spec,
-  readFileSync(spec, 'utf8').replace(between, (_, start, end) => `${start}${table}\n${end}`),
-);
+const replaced = readFileSync(spec, 'utf8').replace(between, (_, start, end) => `${start}\n${table}\n\n${end}`);
+writeFileSync(spec, replaced);

@@ -10,7 +10,7 @@ cryptoContract('web', webCrypto);
 cryptoContract('web, curves of the platform', createWebCrypto('platform'));
 cryptoContract('web, curves of tweetnacl', createWebCrypto('tweetnacl'));
 
-test('keys at and above the prime are not canonical, just below they are', () => {
+test('[KY1] [KY2] keys at and above the prime are not canonical, just below they are', () => {
   const p = fromHex(`ed${'ff'.repeat(30)}7f`);
   for (let add = 0; add < 19; add++) {
     const key = p.slice();
@@ -27,7 +27,7 @@ test('keys at and above the prime are not canonical, just below they are', () =>
   expect(() => checkX25519Key(below)).toThrow('not a usable');
 });
 
-test('S is below L, R is canonical', () => {
+test('[KY1] S is below L, R is canonical', () => {
   const order = fromHex('edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010');
   const last = order.slice();
   last[0]! -= 1;

@@ -199,7 +199,7 @@ export function cryptoContract(name: string, crypto: CryptoProvider): void {
       expect(toHex(pair.secretKey)).toBe(X25519[2][0]);
     });
 
-    test.each(LOW_ORDER_X25519)('X25519 with the low-order key %s is refused', async (hex) => {
+    test.each(LOW_ORDER_X25519)('[KY2] X25519 with the low-order key %s is refused', async (hex) => {
       await expect(crypto.x25519(fromHex(X25519[0][0]), fromHex(hex))).rejects.toMatchObject({ code: 'auth/bad-key' });
       expect(() => checkX25519Key(fromHex(hex))).toThrow(expect.objectContaining({ code: 'auth/bad-key' }));
     });
@@ -227,7 +227,7 @@ export function cryptoContract(name: string, crypto: CryptoProvider): void {
       expect(await crypto.ed25519Verify(new Uint8Array(31), new Uint8Array(0), fromHex(signature))).toBe(false);
     });
 
-    test('Ed25519 refuses S + L, which tweetnacl takes', async () => {
+    test('[KY1] Ed25519 refuses S + L, which tweetnacl takes', async () => {
       const [seed, key] = [fromHex(ED25519[2][0]), fromHex(ED25519[2][1])];
       const message = fromHex('af82');
       const signature = await crypto.ed25519Sign(seed, message);
@@ -236,7 +236,7 @@ export function cryptoContract(name: string, crypto: CryptoProvider): void {
       expect(await crypto.ed25519Verify(key, message, mauled)).toBe(false);
     });
 
-    test.each(SMALL_ORDER_ED25519)('Ed25519 refuses the small-order key %s', async (hex) => {
+    test.each(SMALL_ORDER_ED25519)('[KY1] Ed25519 refuses the small-order key %s', async (hex) => {
       // With the identity as key, R = B and S = 1 sign every message; with the others, one in a few messages.
       const forged = concat(fromHex(`58${'66'.repeat(31)}`), fromNumber(1n));
       for (let i = 0; i < 16; i++) expect(await crypto.ed25519Verify(fromHex(hex), u32le(i), forged)).toBe(false);

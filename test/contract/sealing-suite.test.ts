@@ -37,7 +37,7 @@ describe.each(SUITES)('%s between providers', (name) => {
   });
 });
 
-test('a report sealed in one suite is not opened in the other', async () => {
+test('[SE6] a report sealed in one suite is not opened in the other', async () => {
   const { publicKey, secretKey } = await nodeCrypto.x25519KeyPair();
   for (const [from, to] of [
     ['nacl-box', 'x25519-aes256gcm'],
@@ -50,7 +50,7 @@ test('a report sealed in one suite is not opened in the other', async () => {
   }
 });
 
-test('lengths that no sealing gives are refused', () => {
+test('[SE2] lengths that no sealing gives are refused', () => {
   const full = 1024 * 1024;
   for (const length of [0, 1, full - 1, full, full + 1, 2 * full]) {
     expect(plaintextBytesOf(segmentedBytes(length))).toBe(length);
@@ -61,7 +61,7 @@ test('lengths that no sealing gives are refused', () => {
   }
 });
 
-test('suites are found by name, and chosen in the plan’s order', () => {
+test('[SE7] suites are found by name, and chosen in the plan’s order', () => {
   expect(suiteNamed('nacl-box').name).toBe('nacl-box');
   const none = expect.objectContaining({ code: 'wire/no-common-suite' });
   for (const name of ['', 'NACL-BOX', 'constructor', '__proto__']) expect(() => suiteNamed(name)).toThrow(none);

@@ -41,14 +41,14 @@ export function sealingContract(name: string, crypto: CryptoProvider, suite: Sea
       SEGMENT_BYTES - 31,
       SEGMENT_BYTES,
       SEGMENT_BYTES + 1,
-    ])('gives back %i bytes, and says before how long they will be', async (length) => {
+    ])('[SE2] gives back %i bytes, and says before how long they will be', async (length) => {
       const plaintext = plaintextOf(length);
       const sealed = await seal(plaintext);
       expect(sealed.length).toBe(suite.sealedBytes(length));
       expect(equalBytes(await open(sealed), plaintext)).toBe(true);
     });
 
-    test('the same report sealed twice is not the same twice, and shows nothing of it', async () => {
+    test('[SE5] the same report sealed twice is not the same twice, and shows nothing of it', async () => {
       const plaintext = fill(0, 500);
       const [one, two] = [await seal(plaintext), await seal(plaintext)];
       expect(equalBytes(one, two)).toBe(false);
@@ -56,7 +56,7 @@ export function sealingContract(name: string, crypto: CryptoProvider, suite: Sea
       expect(new Set(one.subarray(32)).size).toBeGreaterThan(150);
     });
 
-    test('another participant, task, round, attempt, exchange, plan, model or offer cannot open it', async () => {
+    test('[SE1] [SE6] another participant, task, round, attempt, exchange, plan, model or offer cannot open it', async () => {
       const sealed = await seal(plaintextOf(100));
       const changes: Partial<SealContext>[] = [
         { participant: fill(9) },
@@ -80,7 +80,7 @@ export function sealingContract(name: string, crypto: CryptoProvider, suite: Sea
       await expect(suite.open(crypto, other.secretKey, SEAL_CONTEXT, sealed)).rejects.toThrow(malformed);
     });
 
-    test('no changed bit opens', async () => {
+    test('[SE6] no changed bit opens', async () => {
       const sealed = await seal(plaintextOf(70));
       for (let at = 32; at < sealed.length; at += 3) {
         const broken = sealed.slice();
@@ -94,7 +94,7 @@ export function sealingContract(name: string, crypto: CryptoProvider, suite: Sea
       }
     });
 
-    test('no cut and no addition opens', async () => {
+    test('[SE6] no cut and no addition opens', async () => {
       const sealed = await seal(plaintextOf(50));
       for (const length of [0, 1, 31, 32, 47, 48, sealed.length - 16, sealed.length - 1]) {
         await expect(open(sealed.subarray(0, length)), `${length} bytes`).rejects.toThrow(malformed);
@@ -103,7 +103,7 @@ export function sealingContract(name: string, crypto: CryptoProvider, suite: Sea
       await expect(open(concat(sealed, sealed))).rejects.toThrow(malformed);
     });
 
-    test('segments cannot be dropped, swapped, repeated or made the last', async () => {
+    test('[SE6] segments cannot be dropped, swapped, repeated or made the last', async () => {
       const sealed = await seal(plaintextOf(2 * SEGMENT_BYTES + 100));
       const whole = SEGMENT_BYTES + TAG_BYTES;
       const [head, one, two, rest] = [
@@ -128,7 +128,7 @@ export function sealingContract(name: string, crypto: CryptoProvider, suite: Sea
       }
     });
 
-    test.each(LOW_ORDER_X25519)('the low-order key %s is refused on both sides', async (hex) => {
+    test.each(LOW_ORDER_X25519)('[SE5] the low-order key %s is refused on both sides', async (hex) => {
       const bad = expect.objectContaining({ code: 'auth/bad-key' });
       await expect(suite.seal(crypto, fromHex(hex), SEAL_CONTEXT, fill(0))).rejects.toThrow(bad);
       const sealed = await seal(plaintextOf(10));

@@ -52,7 +52,7 @@ const expectFrame = (received: Uint8Array, sent: Uint8Array): void => {
 };
 
 export function transportContract(name: string, makePair: () => Promise<TransportPair>): void {
-  describe(`transport: ${name}`, () => {
+  describe(`[TP1] transport: ${name}`, () => {
     const open: TransportPair[] = [];
     const pair = async (): Promise<TransportPair> => {
       const made = await makePair();

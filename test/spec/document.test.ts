@@ -16,7 +16,7 @@ function tables(heading: RegExp): string[][] {
   for (const line of spec.split('\n')) {
     if (!line.startsWith('|')) inside = false;
     else if (heading.test(line)) inside = true;
-    else if (inside && !line.startsWith('|--'))
+    else if (inside && !/^\| ?--/.test(line))
       rows.push(
         line
           .slice(2, -2)
@@ -34,7 +34,7 @@ const messages = [...clientMessage.options, ...serverMessage.options].map((optio
 const typeOf = (schema: Schema): string => (schema.shape.type as unknown as { value: string }).value;
 
 describe('messages', () => {
-  const rows = tables(/^\| message \| keys \| reply \|/);
+  const rows = tables(/^\| message +\| keys +\| reply +\|/);
 
   test('the tables list every message with its keys, the optional ones marked', () => {
     const listed = new Map(
@@ -65,7 +65,7 @@ describe('messages', () => {
 });
 
 test('the table of errors', () => {
-  const rows = tables(/^\| code \| retryable \| meaning \|/).map(([code, retryable, meaning]) => [
+  const rows = tables(/^\| code +\| retryable +\| meaning +\|/).map(([code, retryable, meaning]) => [
     code,
     retryable === 'yes',
     meaning,
@@ -77,7 +77,7 @@ test('the table of errors', () => {
 
 test('the table of limits', () => {
   const rows = Object.fromEntries(
-    tables(/^\| limit \| bytes \|/).map(([name, bytes]) => [name, Number(bytes!.replaceAll(',', ''))]),
+    tables(/^\| limit +\| bytes +\|/).map(([name, bytes]) => [name, Number(bytes!.replaceAll(',', ''))]),
   );
   expect(rows).toEqual({
     header: LIMITS.headerBytes,
@@ -92,7 +92,7 @@ test('the table of limits', () => {
 });
 
 test('the range of the loss of every pretext task', () => {
-  expect(tables(/^\| pretext task \| range \|/).map(([name]) => name)).toEqual(
+  expect(tables(/^\| pretext task +\| range +\|/).map(([name]) => name)).toEqual(
     [...pretexts.keys()].map((name) => `\`${name}\``),
   );
 });

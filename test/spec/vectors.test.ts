@@ -183,7 +183,7 @@ describe('seals.json', () => {
   });
 
   test.each(file.seals.map((seal, i) => [i, seal.suite, seal] as const))(
-    '[SE2] %i, %s, sealed and opened',
+    '[SE1] [SE2] [SE3] [SE4] %i, %s, sealed and opened',
     async (_, name, seal) => {
       const suite = suites[name];
       const plaintext =

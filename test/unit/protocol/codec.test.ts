@@ -49,7 +49,7 @@ describe('frames', () => {
     expect(decodeServerFrame(frame).message).toEqual({ type: 'error', code: 'internal', text: '' });
   });
 
-  test('have at most 64 KiB of header and 1 MiB of body, in both directions', () => {
+  test('[FR8] have at most 64 KiB of header and 1 MiB of body, in both directions', () => {
     const largest = new Uint8Array(LIMITS.bodyBytes);
     expect(decodeClientFrame(encodeFrame(put, largest)).body?.length).toBe(LIMITS.bodyBytes);
     expect(() => encodeFrame(put, new Uint8Array(LIMITS.bodyBytes + 1))).toThrow(code('wire/too-large'));
@@ -61,14 +61,14 @@ describe('frames', () => {
     expect(() => decodeClientFrame(lying)).toThrow(code('wire/too-large'));
   });
 
-  test('of every cut length are refused', () => {
+  test('[FR1] of every cut length are refused', () => {
     const frame = encodeFrame(put, Uint8Array.of(1));
     for (let n = 0; n < frame.length; n++) {
       expect(() => decodeClientFrame(frame.subarray(0, n)), `${n} bytes`).toThrow(code('wire/malformed'));
     }
   });
 
-  test('carry a body exactly when their message has one', () => {
+  test('[FR4] carry a body exactly when their message has one', () => {
     expect(() => decodeClientFrame(encodeFrame(put))).toThrow(code('wire/malformed'));
     expect(() => decodeClientFrame(encodeFrame({ type: 'bye', id: 1 }, Uint8Array.of(1)))).toThrow(
       code('wire/malformed'),
@@ -83,7 +83,7 @@ describe('frames', () => {
   });
 });
 
-describe('schemas', () => {
+describe('[FR3] [FR7] schemas', () => {
   test.each<[string, object]>([
     ['an unknown type', { type: 'nothing', id: 1 }],
     ['no type', { id: 1 }],
@@ -103,7 +103,7 @@ describe('schemas', () => {
     expect(() => decodeClientFrame(frameOf(header))).toThrow(code('wire/malformed'));
   });
 
-  test('ignore unknown keys of hello only', () => {
+  test('[NG2] ignore unknown keys of hello only', () => {
     const later = { ...hello, versions: [2], future: { x: 1 }, capabilities: { ...hello.capabilities, gpu: 'yes' } };
     expect(decodeClientFrame(frameOf(later)).message).toEqual({ ...hello, versions: [2] });
   });
@@ -114,7 +114,7 @@ describe('schemas', () => {
   });
 });
 
-describe('header grammar', () => {
+describe('[FR2] [FR3] header grammar', () => {
   const records = new Packr({ useRecords: true, moreTypes: true, structuredClone: true });
   const bare = (hex: string) => fromHex(hex.replaceAll(' ', ''));
 

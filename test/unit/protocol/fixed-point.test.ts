@@ -38,7 +38,7 @@ const values = (delta: ArrayLike<number>, loss = 0) => ({
   'metrics/loss': Float32Array.of(loss),
 });
 
-describe('the scale', () => {
+describe('[FP1] the scale', () => {
   test.each([
     [1, 1n, 1n],
     [2, 1n, 1n],
@@ -59,7 +59,7 @@ describe('the scale', () => {
   });
 });
 
-test('rounding is half to even', () => {
+test('[FP2] rounding is half to even', () => {
   for (let i = -20; i <= 20; i++) {
     for (const x of [i / 2, i / 4, i / 2 + 1e-9, 2 ** 30 + i / 2, -(2 ** 30) - i / 2]) {
       expect(roundHalfEven(x) + 0, `${x}`).toBe(roundHalfEvenByCases(x) + 0);
@@ -68,7 +68,7 @@ test('rounding is half to even', () => {
   expect([0.5, 1.5, 2.5, -0.5, -1.5, -2.5].map((x) => roundHalfEven(x) + 0)).toEqual([0, 2, 2, 0, -2, -2]);
 });
 
-describe('nothing wraps', () => {
+describe('[FP3] nothing wraps', () => {
   test.each([1, 2, 3, 7, 10, 13, 100, 999, 100_000])('%i participants with every coordinate at ±R', (n) => {
     for (const bound of [1e-3, 0.1, 1, 3.7, 20_000 / n]) {
       const [high, low] = encodeSection(section(bound, 2), Float64Array.of(bound, -bound), n);
@@ -134,7 +134,7 @@ describe('reports', () => {
     expect(decoded['metrics/loss']![0]).toBeCloseTo(2, 6);
   });
 
-  test('metrics outside their range are clamped to it', () => {
+  test('[RP5] metrics outside their range are clamped to it', () => {
     for (const [loss, expected] of [
       [-100, -2],
       [100, 6],
@@ -144,7 +144,7 @@ describe('reports', () => {
     }
   });
 
-  test('sums do not depend on the order', () => {
+  test('[FP4] sums do not depend on the order', () => {
     fc.assert(
       fc.property(
         fc.array(fc.int32Array({ minLength: 5, maxLength: 5 }), { minLength: 2, maxLength: 8 }),
@@ -180,7 +180,7 @@ describe('reports', () => {
   });
 });
 
-describe('checking a report', () => {
+describe('[FP6] checking a report', () => {
   const n = 20;
   const clipped = fc
     .tuple(

@@ -94,7 +94,7 @@ function changes<T extends object>(value: T, statement: (value: T) => Uint8Array
 }
 
 describe('statements', () => {
-  test('the offer, field by field in the order of the specification', () => {
+  test('[ST1] the offer, field by field in the order of the specification', () => {
     const fields = decodeCanon('offer', offerStatement(offer)).map(toHex);
     expect(fields).toEqual([
       '01',
@@ -152,7 +152,7 @@ describe('certificates', () => {
   });
   const issue = (c: Certificate = certificate) => issueCertificate(identity.sign, c);
 
-  test('come back and verify', async () => {
+  test('[CE1] come back and verify', async () => {
     const bytes = await issue();
     expect(bytes.length).toBeLessThanOrEqual(1024);
     expect(decodeCertificate(bytes).certificate).toEqual(certificate);

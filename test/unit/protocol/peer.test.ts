@@ -36,7 +36,7 @@ afterEach(() => {
 });
 
 describe('requests and replies', () => {
-  test('replies go to the request that they answer, in whatever order they come', async () => {
+  test('[FR5] replies go to the request that they answer, in whatever order they come', async () => {
     const held: (() => void)[] = [];
     const { participant } = pair((message, peer) => {
       if (message.type !== 'ask') return;
@@ -63,7 +63,7 @@ describe('requests and replies', () => {
     expect(bodies.map((body) => [...(body ?? [])])).toEqual([[1, 2, 3]]);
   });
 
-  test('an error reply rejects with its code, text and pace', async () => {
+  test('[FR6] [ER1] an error reply rejects with its code, text and pace', async () => {
     const { participant } = pair((message, peer) => {
       void peer.sendError(new TacitError('round/full', 'all places are taken', { retryAfterMs: 1500 }), message.id);
     });
@@ -91,7 +91,7 @@ describe('requests and replies', () => {
     await expect(participant.request(bye)).rejects.toMatchObject({ code: 'wire/unexpected' });
   });
 
-  test('what went wrong inside the coordinator stays inside', async () => {
+  test('[ER2] what went wrong inside the coordinator stays inside', async () => {
     const { participant } = pair((message, peer) => {
       void peer.sendError(new TacitError('internal', 'secret path /home/x'), message.id);
     });
@@ -138,7 +138,7 @@ describe('time and the end', () => {
     expect(reasons).toEqual(['one bye', 'two bye', 'late bye']);
   });
 
-  test('the number of unanswered requests is bounded, and answers make room', async () => {
+  test('[FR5] the number of unanswered requests is bounded, and answers make room', async () => {
     const { participant } = pair((message, peer) => {
       if (message.type === 'bye') void peer.send({ type: 'ok', re: message.id });
     });
@@ -169,7 +169,7 @@ describe('messages nobody asked for', () => {
     expect(seen).toEqual([0, 1, 2, 3]);
   });
 
-  test('an exchange without `re` is such a message', async () => {
+  test('[RD4] an exchange without `re` is such a message', async () => {
     const { participant, coordinator } = pair();
     const seen: string[] = [];
     participant.onMessage(({ message }) => seen.push(message.type));

@@ -35,7 +35,7 @@ const valuesOf = ({ delta, loss }: Participant) => ({
   'metrics/loss': Float32Array.of(loss),
 });
 
-test('the mean of opened reports is the weighted mean of the clipped deltas, to fixed-point accuracy', () => {
+test('[FP4] the mean of opened reports is the weighted mean of the clipped deltas, to fixed-point accuracy', () => {
   fc.assert(
     fc.property(fc.array(participant, { minLength: 1, maxLength: 12 }), (participants) => {
       const sum = new Int32Array(DIMENSION + 2);
@@ -59,7 +59,7 @@ test('the mean of opened reports is the weighted mean of the clipped deltas, to 
   );
 });
 
-describe('clipping', () => {
+describe('[RP4] clipping', () => {
   const values = (...delta: number[]) => ({ delta: Float32Array.from(delta), 'metrics/loss': Float32Array.of(9) });
   test('shortens to the norm and keeps the direction', () => {
     const clipped = clip(exchange, values(3, 4, 0, 0, 0, 0), 0.5);
@@ -82,7 +82,7 @@ describe('clipping', () => {
   });
 });
 
-describe('weights', () => {
+describe('[RP6] weights', () => {
   test('are examples over maxExamples, at most 1, or all 1', () => {
     expect([1, 50, 100, 1000].map((n) => weightOf(plan, n))).toEqual([0.01, 0.5, 1, 1]);
     expect(weightOf(planWith({ weights: 'uniform' }), 1)).toBe(1);
@@ -111,7 +111,7 @@ test('the same values give the same words', () => {
   );
 });
 
-test.each([Number.NaN, Number.POSITIVE_INFINITY])('a delta with %d is never sent', (bad) => {
+test.each([Number.NaN, Number.POSITIVE_INFINITY])('[RP7] a delta with %d is never sent', (bad) => {
   const values = { delta: Float32Array.of(0, 0, 0, 0, 0, bad), 'metrics/loss': Float32Array.of(1) };
   expect(() => buildReport(plan, exchange, values, 10)).toThrow(expect.objectContaining({ code: 'report/not-finite' }));
 });

@@ -21,7 +21,7 @@ const fileOf = (header: string, data: Uint8Array = new Uint8Array(0)): Uint8Arra
 };
 const entry = (shape: number[], offsets: number[], dtype = 'F32') => ({ dtype, shape, data_offsets: offsets });
 
-describe('writing', () => {
+describe('[MF1] writing', () => {
   test('is one byte sequence, whatever the order of insertion', () => {
     const reversed = Object.fromEntries(Object.entries(example).reverse());
     const bytes = encodeSafetensors(example, { b: '2', a: '1' });
@@ -53,7 +53,7 @@ describe('writing', () => {
   });
 });
 
-describe('reading', () => {
+describe('[MF2] reading', () => {
   const arrays = fc.dictionary(
     fc.stringMatching(/^[a-z][a-z0-9/_.]{0,12}$/),
     fc.oneof(
@@ -123,7 +123,7 @@ describe('reading', () => {
   });
 });
 
-describe('checks', () => {
+describe('[MF3] checks', () => {
   const specs = { 'encoder/b': { shape: [2, 2], dtype: 'float32' }, scalar: { shape: [], dtype: 'float32' } } as const;
 
   test('arrays against specs: missing, left over, of another shape or type', () => {

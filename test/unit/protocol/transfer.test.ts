@@ -49,7 +49,7 @@ describe('pulling a blob', () => {
       await peer.send({ type: 'chunk', re: message.id, hash: message.hash, offset: message.offset, bytes }, body);
     };
 
-  test.each([0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK + 17])('of %i bytes', async (length) => {
+  test.each([0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK + 17])('[TR1] of %i bytes', async (length) => {
     const { shelf, ref } = await shelfWith(bytesOf(length));
     const log: number[] = [];
     const progress: number[] = [];
@@ -97,7 +97,7 @@ describe('pulling a blob', () => {
     expect(equalBytes(pulled, bytesOf(10 * CHUNK))).toBe(true);
   });
 
-  test('refuses bytes with another hash, and starts over then', async () => {
+  test('[TR2] refuses bytes with another hash, and starts over then', async () => {
     const { shelf, ref } = await shelfWith(bytesOf(3 * CHUNK));
     const partial = startBlob(ref);
     const { peer } = connect(async (message, _, coordinator) => {
@@ -122,7 +122,7 @@ describe('pulling a blob', () => {
     ['another hash', { hash: new Uint8Array(32) }, CHUNK],
     ['a short body', {}, CHUNK - 1],
     ['a long body', {}, CHUNK + 1],
-  ])('refuses a chunk with %s', async (_, change, length) => {
+  ])('[TR2] refuses a chunk with %s', async (_, change, length) => {
     const ref: BlobRef = { name: 'model', hash: new Uint8Array(32).fill(1), bytes: 2 * CHUNK };
     const { peer } = connect(async (message, __, coordinator) => {
       if (message.type !== 'ask') return;
@@ -207,7 +207,7 @@ describe('pushing a report', () => {
     return same;
   };
 
-  test('sends every byte once, in order', async () => {
+  test('[TR5] sends every byte once, in order', async () => {
     const desk = deskFor();
     const log: number[] = [];
     const progress: number[] = [];

@@ -81,7 +81,7 @@ describe('an upload', () => {
     expect(desk.heldBytes).toBe(SIZE);
   });
 
-  test('of other bytes takes the place of an unfinished one, not of a finished one', async () => {
+  test('[TR7] of other bytes takes the place of an unfinished one, not of a finished one', async () => {
     const desk = makeDesk();
     desk.open(alice, announce());
     desk.put(alice, { hash, offset: 0 }, bytes.subarray(0, 400));
@@ -95,7 +95,7 @@ describe('an upload', () => {
   });
 });
 
-describe('chunks', () => {
+describe('[TR5] chunks', () => {
   test('that come again are acknowledged again; overlaps count once; gaps are refused', async () => {
     const desk = makeDesk();
     desk.open(alice, announce());
@@ -135,7 +135,7 @@ describe('chunks', () => {
 });
 
 describe('sizes and room', () => {
-  test('sizes are checked before anything is reserved', () => {
+  test('[TR4] sizes are checked before anything is reserved', () => {
     const desk = makeDesk();
     expect(() => desk.open(alice, announce({ bytes: SIZE + 1 }))).toThrow(code('wire/too-large'));
     expect(() => desk.open(alice, announce({ bytes: SIZE - 1 }))).toThrow(code('report/malformed'));
@@ -147,7 +147,7 @@ describe('sizes and room', () => {
     expect(() => makeDesk(SIZE - 1).open(alice, announce())).toThrow(code('wire/too-large'));
   });
 
-  test('a full desk tells others to wait, and has room when one is done', async () => {
+  test('[TR8] a full desk tells others to wait, and has room when one is done', async () => {
     const desk = makeDesk(SIZE);
     uploadAll(desk, alice);
     expect(() => desk.open(bob, announce())).toThrow(
@@ -157,7 +157,7 @@ describe('sizes and room', () => {
     expect(desk.open(bob, announce())).toBe(0);
   });
 
-  test('an upload that stands still gives way only when room is short', () => {
+  test('[TR8] an upload that stands still gives way only when room is short', () => {
     const clock = { ms: 0 };
     const desk = makeDesk(SIZE, clock);
     desk.open(alice, announce());
@@ -185,7 +185,7 @@ describe('sizes and room', () => {
 });
 
 describe('a commit', () => {
-  test('of what is incomplete, unknown or another size is refused', async () => {
+  test('[TR6] of what is incomplete, unknown or another size is refused', async () => {
     const desk = makeDesk();
     const { reports, take } = collector();
     await expect(desk.commit(alice, announce(), take)).rejects.toThrow(code('wire/unexpected'));
@@ -199,7 +199,7 @@ describe('a commit', () => {
     expect(reports).toEqual([]);
   });
 
-  test('of bytes with another hash is refused, and the right ones may come', async () => {
+  test('[TR6] of bytes with another hash is refused, and the right ones may come', async () => {
     const desk = makeDesk();
     const { reports, take } = collector();
     uploadAll(desk, alice, otherBytes, hash);
