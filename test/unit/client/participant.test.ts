@@ -451,6 +451,7 @@ describe('attempts that are overtaken', () => {
     await coordinator.offer({ attempt: 2 });
     await event('reported', 1);
     expect(trainer.inputs).toHaveLength(2);
+    expect(coordinator.sent('accept')).toHaveLength(2);
   });
 
   it('an upload waits when the coordinator has no room, on the same connection', async () => {
