@@ -1,11 +1,16 @@
 /** Value and gradients of an operation on a backend, as arrays. */
 import type { Tensor } from '@tensorflow/tfjs';
 import { activate, type Backend, loadBackend } from '../../../../learning/engine/eager-backend.ts';
+import { probeTensorFlow } from '../../../../learning/engine/eager-tensorflow.ts';
 import type { Ops } from '../../../../learning/ops/ops.ts';
 import type { NDArray } from '../../../../protocol/tensors.ts';
 
-/** Backends that every machine has. */
-export const BACKENDS: readonly Backend[] = ['cpu', 'wasm'];
+/** Backends that every machine has, and the native library where it is installed. */
+export const BACKENDS: readonly Backend[] = [
+  'cpu',
+  'wasm',
+  ...((await probeTensorFlow()).available ? (['tensorflow'] as const) : []),
+];
 
 export interface Differentiated {
   readonly value: Float32Array;
