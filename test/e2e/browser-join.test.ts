@@ -149,6 +149,8 @@ describe('the join page', () => {
       expect(name).toMatch(/^encoder\//);
       expect(array).toEqual(whole[name]);
     }
+    await page.reload();
+    await page.getByRole('alert').filter({ hasText: 'This run is complete: all 3 rounds are done' }).waitFor();
     expect(complaints).toEqual([]);
   });
 

@@ -44,6 +44,8 @@ export function obstacleTo({ info, plan, pinned }: Announced, policy: LocalPolic
       'Do not take part before you have asked whoever sent you the link.'
     );
   }
+  if (info.finished)
+    return `This run is complete: all ${info.round} rounds are done, so there is nothing left to take part in.`;
   const parameters = modelOf(plan).reportShape.dimension;
   const refusals = checkPlan(policy, plan, { planHash: info.planHash, parameters });
   if (refusals.length === 0) return undefined;
