@@ -63,14 +63,3 @@ export function rebuild(graph: Graph, rule: Rule): Graph {
   }
   return g.finish(graph.outputs.map(({ name, value }) => ({ name, value: move(value) })));
 }
-
-/** How often each value is used, outputs of the graph included. */
-export function useCounts(graph: Graph): Map<Value, number> {
-  const counts = new Map<Value, number>();
-  const count = (value: Value): void => {
-    counts.set(value, (counts.get(value) ?? 0) + 1);
-  };
-  for (const node of graph.nodes) node.inputs.forEach(count);
-  for (const { value } of graph.outputs) count(value);
-  return counts;
-}

@@ -29,9 +29,6 @@ const KERNELS: Readonly<Record<string, Kernel>> = {
   ...compositeKernels,
 };
 
-/** Names of the kernels that can be traced. */
-export const TRACED_KERNELS: readonly string[] = Object.keys(KERNELS);
-
 /** Kernels that draw numbers: uncovered on purpose, since their numbers would be baked in. */
 const RANDOM = new Set(['Multinomial', 'RandomUniform', 'RandomNormal', 'TruncatedNormal']);
 
