@@ -1,12 +1,12 @@
 /** What `tacit serve` does: listens, says how to join, runs the rounds, gives the model away, writes the run folder. */
 import { hostname } from 'node:os';
-import { createRun } from '../learning/run-folder.ts';
+import { createRun, type RunWriter } from '../learning/run-folder.ts';
 import { TacitError } from '../protocol/errors.ts';
 import { openIdentityFile } from '../protocol/node/identity-file.ts';
 import type { Plan } from '../protocol/plan.ts';
 import type { RunResult } from '../server/events.ts';
 import { serve as serveFederation, type TacitServer } from '../server/serve.ts';
-import { roundWriter } from '../simulations/round-writer.ts';
+import { type RoundWriter, roundWriter } from '../simulations/round-writer.ts';
 import type { ServeOptions } from './commands/serve.ts';
 import type { Context } from './context.ts';
 import { coordinatorLine } from './coordinator-lines.ts';
@@ -70,14 +70,20 @@ function describe(result: Omit<RunResult, 'model'>, plan: Plan, out: string): st
   ].join('\n');
 }
 
+async function openRunFolder(
+  { out: given, dataDir }: ServeOptions,
+  plan: Plan,
+): Promise<{ out: string; run: RunWriter }> {
+  const out = await prepareOut(given ?? defaultOut(plan.task));
+  return { out, run: await createRun(out, plan, { resume: dataDir !== undefined }) };
+}
+
 /** Coordinates one run. @throws TacitError net/port-in-use, net/insecure, run/failed, run/store, and those of the plan */
 export async function serve(context: Context, options: ServeOptions): Promise<void> {
   const plan = await loadPlan(options.plan, { overrides: options.set, seed: options.seed });
   const { host, port, behindProxy, identity, dataDir, waitFor } = options;
   const tls = tlsOf(options);
-  const out = await prepareOut(options.out ?? defaultOut(plan.task));
-  const run = await createRun(out, plan, { resume: dataDir !== undefined });
-  const writer = roundWriter(run, context.io, plan);
+  let writer: RoundWriter | undefined;
   const server = await serveFederation({
     plan,
     host,
@@ -89,9 +95,15 @@ export async function serve(context: Context, options: ServeOptions): Promise<vo
     ...(waitFor === undefined ? {} : { waitFor }),
     onEvent: (event) => {
       context.progress.show(coordinatorLine(event));
-      writer.onEvent(event);
+      writer?.onEvent(event);
     },
   });
+  // Only now, so that a port that is taken leaves no run folder behind; there are no events before `run`.
+  const { out, run } = await openRunFolder(options, plan).catch(async (thrown: unknown) => {
+    await server.stop();
+    throw thrown;
+  });
+  writer = roundWriter(run, context.io, plan);
   announce(context, addressFor(server.url, host), plan, server.fingerprint);
   const { model, ...result } = await conduct(context, server);
   await writer.finish();
