@@ -1,6 +1,7 @@
 /** Public entry `tacit/learning`: plans, models, programs and engines; evaluation, fine-tuning and the training pool. */
 export type * from './contracts.ts';
 export type { Engine, EngineChoice, Executable, Program } from './engine/engine.ts';
+export { createEngine, type EngineOptions, type SelectedEngine } from './engine/select.ts';
 export { alignment, uniformity } from './evaluation/alignment-uniformity.ts';
 export { accuracyOf, type Confusion, confusionMatrix, perClassAccuracy } from './evaluation/confusion.ts';
 export { type Features, features, type LabelledFeatures, selectLabelled, selectRows } from './evaluation/features.ts';
@@ -39,4 +40,15 @@ export type { LocalState } from './pool/local-state.ts';
 export { closeAllPools, createPool, type PoolOptions } from './pool/pool.ts';
 export type { RunOptions, TrainingPool } from './pool/scheduler.ts';
 export { augmentations, completePlan, encoders, pretexts } from './registry.ts';
-export { drawStep, encodeProgram, gradientProgram, initialState, learningRateAt, trainProgram } from './train-step.ts';
+export {
+  drawStep,
+  encodeProgram,
+  gradientProgram,
+  initialState,
+  learningRateAt,
+  optimiserIn,
+  parametersIn,
+  scalarsAt,
+  stateNames,
+  trainProgram,
+} from './train-step.ts';

@@ -7,7 +7,7 @@ import { sizeOf } from '../protocol/tensors.ts';
 import { augmentationOf, completeOptions, encoderOf, pretextOf } from './methods.ts';
 import { modelOf } from './model.ts';
 
-export { augmentationOf, augmentations, encoderOf, encoders, pretextOf, pretexts } from './methods.ts';
+export { augmentations, encoders, pretexts } from './methods.ts';
 
 const refuse = (where: string, message: string, hint: string): never => {
   throw new TacitError('plan/refused', `${where}: ${message}`, { where, hint });
