@@ -4,9 +4,8 @@
  */
 import type { CryptoProvider } from '../protocol/crypto/provider.ts';
 import { asTacitError, type ErrorCode } from '../protocol/errors.ts';
-import { offerHashOf, offerStatement } from '../protocol/identity.ts';
 import type { ParticipantId } from '../protocol/ids.ts';
-import { type Offer, PROTOCOL_VERSION, type ServerMessageOf } from '../protocol/messages.ts';
+import type { ServerMessageOf } from '../protocol/messages.ts';
 import type { SealContext } from '../protocol/sealing/suite.ts';
 import type { UploadDesk } from '../protocol/transfer.ts';
 import type { AttemptContext, Outcome } from './attempt-context.ts';
@@ -14,7 +13,7 @@ import type { Participant } from './participants.ts';
 import { deadlineOf, idle, transition } from './round.ts';
 import { idsOf } from './round-members.ts';
 import type { RoundEffect, RoundEvent, RoundState } from './round-state.ts';
-import { type Facts, openSums, type ReadyCommit, type RoundSums } from './round-sums.ts';
+import type { Facts, ReadyCommit, RoundSums } from './round-sums.ts';
 import { Stopwatch } from './stopwatch.ts';
 
 type Untimed<E> = E extends RoundEvent ? Omit<E, 'now'> : never;
@@ -22,29 +21,6 @@ type AnyEvent = Untimed<RoundEvent>;
 
 /** What a participant is told to wait after an attempt that came to nothing; it is offered the next one unasked. */
 const FAILED_RETRY_MS = 1000;
-
-/** Signs the offer and the first exchange. Nothing is sent before `refresh`. */
-export async function beginAttempt(context: AttemptContext): Promise<Attempt> {
-  const { federation, progress, attempt } = context;
-  const { crypto, identity, plan, planRef, shelf } = federation;
-  const model = await shelf.add('model', progress.model);
-  shelf.keepOnly([planRef.hash, model.hash]);
-  const offer: Offer = {
-    v: PROTOCOL_VERSION,
-    task: plan.task,
-    kind: 'train',
-    round: progress.version,
-    attempt,
-    modelVersion: progress.version,
-    modelHash: model.hash,
-    planHash: planRef.hash,
-    nonce: crypto.randomBytes(32),
-  };
-  const offerHash = await offerHashOf(crypto, offer);
-  const signature = await identity.sign(offerStatement(offer));
-  const sums = await openSums(federation, progress, offerHash, model);
-  return new Attempt(context, { type: 'offer', offer, signature }, offerHash, sums);
-}
 
 export class Attempt {
   /** Resolves when the attempt has ended; never rejects. */

@@ -8,11 +8,12 @@ import type { Listener } from '../protocol/transport.ts';
 import type { Clock } from './clock.ts';
 import type { Sampler } from './cohort.ts';
 import type { CoordinatorEvent, RunResult } from './events.ts';
+import type { LimitOptions } from './round-limits.ts';
 import type { RoundState } from './round-state.ts';
 import type { Store } from './store/store.ts';
 import type { Strategy } from './strategies/strategy.ts';
 
-export interface CoordinatorOptions {
+export interface CoordinatorOptions extends Omit<LimitOptions, 'exchanges' | 'first'> {
   /** Complete (`completePlan`). */
   readonly plan: Plan;
   /** The plan's bytes, if it was serialised before; default: compact JSON. */
@@ -29,12 +30,6 @@ export interface CoordinatorOptions {
   readonly strategy?: Strategy;
   readonly sampler?: Sampler;
   readonly onEvent?: (event: CoordinatorEvent) => void;
-  /** Participants awaited before the first round. Default: the plan's minimum of reports. */
-  readonly waitFor?: number;
-  /** How long a participant whose connection broke keeps its place. Default 15 s. */
-  readonly graceMs?: number;
-  /** How long opening and using the reports of an exchange may take. Default 2 min. */
-  readonly aggregateMs?: number;
   /** The first pause after an attempt that failed; it doubles, up to 30 s. Default 1 s. */
   readonly retryMs?: number;
   /** Bytes that unfinished uploads may take; who finds no room is told when to come back. Default 512 MiB. */

@@ -6,28 +6,29 @@ import { fromBase64Url, toHex } from '../protocol/bytes.ts';
 import { TacitError } from '../protocol/errors.ts';
 import { describeFederation, type FederationInfo } from '../protocol/federation-info.ts';
 import { fingerprintOf, finishedStatement } from '../protocol/identity.ts';
-import type { Fingerprint, ParticipantId } from '../protocol/ids.ts';
+import type { Fingerprint } from '../protocol/ids.ts';
 import type { ServerMessage, ServerMessageOf } from '../protocol/messages.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { createUploadDesk, type UploadDesk } from '../protocol/transfer.ts';
 import type { Listener } from '../protocol/transport.ts';
-import { type Attempt, beginAttempt } from './attempt.ts';
+import type { Attempt } from './attempt.ts';
 import type { Outcome } from './attempt-context.ts';
+import { beginAttempt } from './begin-attempt.ts';
 import { type Clock, systemClock } from './clock.ts';
-import { type Sampler, type SamplerState, uniformSampler } from './cohort.ts';
+import { uniformSampler } from './cohort.ts';
 import type { Coordinator, CoordinatorOptions, Status } from './coordinator-options.ts';
 import type { CoordinatorEvent, RoundSummary, RunResult } from './events.ts';
 import { type Federation, openFederation, type Progress, resume, summaryOf } from './federation.ts';
-import { createParticipants, type Participant, type Participants } from './participants.ts';
+import { Lobby } from './lobby.ts';
 import { serveRequest } from './requests.ts';
-import { limitsOf } from './round-state.ts';
+import { limitsOf } from './round-limits.ts';
 import { openSession, type SessionContext } from './session.ts';
 import type { Traffic } from './traffic.ts';
 import { transferBudget } from './transfer-budget.ts';
 
 const MAX_RETRY_MS = 30_000;
-/** After which a participant may look whether a coordinator that was stopped is back. */
-const STOPPED_RETRY_MS = 10_000;
+/** The coordinator goes away; after so long a participant may look whether it is back. */
+const STOPPED: ServerMessage = { type: 'wait', code: 'round/cancelled', retryAfterMs: 10_000 };
 
 /** Prepares a coordinator; it begins with `run`. */
 export function createCoordinator(options: CoordinatorOptions): Coordinator {
@@ -55,36 +56,36 @@ function operatorKeyOf({ admission }: Plan): Uint8Array | undefined {
 class Run implements Coordinator {
   private readonly options: CoordinatorOptions;
   private readonly clock: Clock;
-  private readonly sampler: Sampler;
   private readonly listeners: readonly Listener[];
   private readonly traffic: Traffic = { up: 0, down: 0 };
   private readonly budget = transferBudget();
-  private readonly participants: Participants;
+  private readonly lobby: Lobby;
   private readonly desk: UploadDesk;
   private readonly history: RoundSummary[] = [];
-  /** Reports that each participant has contributed to the present model. */
-  private readonly contributions = new Map<ParticipantId, number>();
   private federation: Federation | undefined;
   private fingerprint: Fingerprint | undefined;
   private progress: Progress | undefined;
-  private samplerState: SamplerState;
+  /** Whether this process has run no round yet. */
+  private first = true;
   private attempt: Attempt | undefined;
   private finished: ServerMessageOf<'finished'> | undefined;
   private stopped = false;
   private wake = (): void => {};
 
   constructor(options: CoordinatorOptions) {
-    const { listener, crypto, clock = systemClock, sampler = uniformSampler } = options;
+    const { plan, listener, crypto, clock = systemClock, sampler = uniformSampler } = options;
     const { maxUploadBytes = 512 * 2 ** 20, maxParticipants = 10_000 } = options;
     this.options = options;
     this.clock = clock;
-    this.sampler = sampler;
-    this.samplerState = sampler.init();
     this.listeners = 'onConnection' in listener ? [listener] : listener;
     this.desk = createUploadDesk({ crypto, maxBytes: maxUploadBytes, now: () => clock.now() });
-    this.participants = createParticipants(maxParticipants, {
-      onJoin: (participant) => this.onJoin(participant),
-      onLeave: (participant, reason) => this.onLeave(participant, reason),
+    this.lobby = new Lobby({
+      plan,
+      sampler,
+      maxParticipants,
+      emit: (event) => this.emit(event),
+      attempt: () => this.attempt,
+      greeting: () => this.finished ?? (this.stopped ? STOPPED : undefined),
     });
   }
 
@@ -94,7 +95,7 @@ class Run implements Coordinator {
       phase: this.attempt?.phase ?? idle,
       round: this.progress?.version ?? 0,
       rounds: this.options.plan.rounds.count,
-      participants: this.participants.count,
+      participants: this.lobby.participants.count,
       bytesUp: this.traffic.up,
       bytesDown: this.traffic.down,
     };
@@ -117,10 +118,9 @@ class Run implements Coordinator {
     this.history.push(...(await store.history(federation.run)).map(summaryOf));
     this.federation = federation;
     this.accept(federation);
-    let waitFor = this.options.waitFor;
     while (!this.stopped && this.progress.version < federation.plan.rounds.count) {
-      await this.runRound(federation, waitFor);
-      waitFor = undefined;
+      await this.runRound(federation);
+      this.first = false;
     }
     if (this.progress.version >= federation.plan.rounds.count) await this.finish(federation, this.progress);
     const { version, model, modelHash } = this.progress;
@@ -142,22 +142,22 @@ class Run implements Coordinator {
     const { attempt } = this;
     attempt?.cancel();
     await attempt?.done;
-    if (!this.finished) this.tellAll({ type: 'wait', code: 'round/cancelled', retryAfterMs: STOPPED_RETRY_MS });
+    if (!this.finished) this.lobby.tellAll(STOPPED);
     await Promise.all(this.listeners.map((listener) => listener.close()));
   }
 
   async drained(limitMs: number): Promise<void> {
-    if (this.participants.count > 0 && !this.stopped) await this.pause(limitMs);
+    if (this.lobby.participants.count > 0 && !this.stopped) await this.pause(limitMs);
   }
 
   // ------------------------------------------------------------------ rounds
 
-  private async runRound(federation: Federation, waitFor: number | undefined): Promise<void> {
+  private async runRound(federation: Federation): Promise<void> {
     const { maxAttempts } = federation.plan.rounds;
     const trafficBefore = { ...this.traffic };
     let pauseMs = this.options.retryMs ?? 1000;
     for (let failures = 1; !this.stopped; failures++) {
-      const outcome = await this.runAttempt(federation, trafficBefore, waitFor);
+      const outcome = await this.runAttempt(federation, trafficBefore);
       if (outcome.type === 'committed') return this.onCommitted(outcome);
       const retry = !this.stopped && failures < maxAttempts && outcome.code !== 'round/too-many-contributions';
       this.onFailed(outcome, retry);
@@ -176,28 +176,22 @@ class Run implements Coordinator {
     }
   }
 
-  private async runAttempt(federation: Federation, trafficBefore: Traffic, waitFor?: number): Promise<Outcome> {
-    const { graceMs, aggregateMs } = this.options;
+  private async runAttempt(federation: Federation, trafficBefore: Traffic): Promise<Outcome> {
     const { plan, exchanges, store, run } = federation;
+    const { lobby, first, options } = this;
     const progress = this.progress!;
-    const limits = limitsOf(plan, {
-      exchanges: exchanges.length,
-      ...(waitFor === undefined ? {} : { startWith: waitFor }),
-      ...(graceMs === undefined ? {} : { graceMs }),
-      ...(aggregateMs === undefined ? {} : { aggregateMs }),
-    });
     const attempt = await beginAttempt({
       federation,
-      participants: this.participants,
+      participants: lobby.participants,
       desk: this.desk,
       clock: this.clock,
       traffic: this.traffic,
       trafficBefore,
       progress,
       attempt: await store.beginAttempt(run, progress.version),
-      limits,
-      candidates: () => this.candidates(plan),
-      onCounted: (id) => this.contributions.set(id, (this.contributions.get(id) ?? 0) + 1),
+      limits: limitsOf(plan, { ...options, first, exchanges: exchanges.length }),
+      candidates: () => lobby.candidates(progress.version),
+      onCounted: (id) => lobby.onCounted(id),
       emit: (event) => this.emit(event),
     });
     this.attempt = attempt;
@@ -206,7 +200,7 @@ class Run implements Coordinator {
       up: attempt.volume.up * exchanges.length,
     });
     attempt.refresh();
-    this.checkCandidates(attempt);
+    lobby.checkCandidates();
     if (this.stopped) attempt.cancel();
     const outcome = await attempt.done;
     this.attempt = undefined;
@@ -216,14 +210,14 @@ class Run implements Coordinator {
   private onCommitted({ progress, summary, commit }: Extract<Outcome, { type: 'committed' }>): void {
     this.progress = progress;
     this.history.push(summary);
-    this.contributions.clear();
-    this.tellAll({ type: 'committed', commit: commit.record });
+    this.lobby.onNewModel();
+    this.lobby.tellAll({ type: 'committed', commit: commit.record });
     this.emit({ type: 'committed', summary, model: progress.model, rounds: this.options.plan.rounds.count });
   }
 
   private onFailed({ attempt, code, message, absent }: Extract<Outcome, { type: 'failed' }>, retry: boolean): void {
     const round = this.progress!.version;
-    this.samplerState = this.sampler.afterFailure(this.samplerState, round, absent);
+    this.lobby.onFailure(round, absent);
     this.emit({ type: 'failed', round, attempt, code, message, retry });
   }
 
@@ -234,7 +228,7 @@ class Run implements Coordinator {
     this.budget.reset({ down: model.bytes + 32 * planRef.bytes, up: 0 });
     const facts = { task: plan.task, planHash: planRef.hash, modelHash, modelBytes: model.bytes, rounds };
     this.finished = { type: 'finished', model, rounds, signature: await identity.sign(finishedStatement(facts)) };
-    this.tellAll(this.finished);
+    this.lobby.tellAll(this.finished);
     this.emit({ type: 'finished', rounds, modelHash: toHex(modelHash) });
   }
 
@@ -259,7 +253,7 @@ class Run implements Coordinator {
       operatorKey,
       nowSeconds,
       clock: this.clock,
-      participants: this.participants,
+      participants: this.lobby.participants,
       traffic: this.traffic,
       standing: () => ({
         round: this.progress!.version,
@@ -276,56 +270,6 @@ class Run implements Coordinator {
     }
   }
 
-  private onJoin(participant: Participant): void {
-    const { platform, engine } = participant.capabilities;
-    const participants = this.participants.count;
-    this.emit({ type: 'joined', participant: participant.id, participants, platform, engine });
-    if (this.finished) participant.notify(this.finished);
-    else if (this.stopped)
-      participant.notify({ type: 'wait', code: 'round/cancelled', retryAfterMs: STOPPED_RETRY_MS });
-    this.attempt?.onJoin(participant);
-    this.tellOutsider(participant, 'round/full');
-    this.checkCandidates(this.attempt);
-  }
-
-  private onLeave({ id }: Participant, reason: string): void {
-    this.emit({ type: 'left', participant: id, participants: this.participants.count, reason });
-    this.attempt?.onLeave(id);
-    if (this.finished && this.participants.count === 0) this.wake();
-    this.checkCandidates(this.attempt);
-  }
-
-  /** Before a round opens: says who is missing, and gives up when all that are there have done what the plan allows them. */
-  private checkCandidates(attempt: Attempt | undefined): void {
-    if (attempt?.phase !== 'idle') return;
-    const { needed } = attempt;
-    const participants = this.participants.count;
-    this.emit({ type: 'waiting', participants, needed, ...attempt.where });
-    if (participants >= needed && this.candidates(this.options.plan).length < needed) {
-      attempt.fail('round/too-many-contributions');
-    }
-  }
-
-  /** Tells a participant that has no part in the attempt when to expect the next. */
-  private tellOutsider(participant: Participant, code: 'round/full' | 'round/not-selected'): void {
-    const { attempt } = this;
-    if (!attempt?.isClosedTo(participant.id)) return;
-    participant.notify({ type: 'wait', code, retryAfterMs: Math.round(attempt.leftMs) });
-  }
-
-  private candidates(plan: Plan): readonly ParticipantId[] {
-    const { maxContributionsPerModel } = plan.rounds;
-    const candidates = this.participants
-      .joined()
-      .map(({ id }) => id)
-      .filter((id) => (this.contributions.get(id) ?? 0) < maxContributionsPerModel);
-    return this.sampler.apply(this.samplerState, { seed: plan.seed, round: this.progress!.version, candidates });
-  }
-
-  private tellAll(message: ServerMessage): void {
-    for (const participant of this.participants.joined()) participant.notify(message);
-  }
-
   /** A listener of events that throws must not touch the round. */
   private emit(event: CoordinatorEvent): void {
     try {
@@ -333,8 +277,6 @@ class Run implements Coordinator {
     } catch (thrown) {
       process.emitWarning(`a listener of coordinator events failed at "${event.type}": ${String(thrown)}`);
     }
-    if (event.type === 'training' && event.exchange === 0) {
-      for (const participant of this.participants.joined()) this.tellOutsider(participant, 'round/not-selected');
-    }
+    if (event.type === 'training' && event.exchange === 0) this.lobby.tellOutsiders();
   }
 }

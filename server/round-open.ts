@@ -151,7 +151,7 @@ export function quietAt(state: Recruiting): number {
   const { members, limits, candidates } = state;
   const enough = acceptedOf(members) >= limits.minReports;
   const settled = countOf(members, 'offered') === 0 && candidates.every((id) => members.has(id));
-  return enough && settled ? state.changedAt + limits.graceMs : Number.POSITIVE_INFINITY;
+  return enough && settled ? state.changedAt + limits.settleMs : Number.POSITIVE_INFINITY;
 }
 
 function settleRecruiting(state: Recruiting, now: number, effects: readonly RoundEffect[]): Step {

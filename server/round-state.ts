@@ -4,7 +4,6 @@
  */
 import type { ErrorCode } from '../protocol/errors.ts';
 import type { ParticipantId } from '../protocol/ids.ts';
-import type { Plan } from '../protocol/plan.ts';
 
 /** Counts and durations that bound an attempt. */
 export interface RoundLimits {
@@ -23,8 +22,10 @@ export interface RoundLimits {
   readonly recruitMs: number;
   /** For each exchange. */
   readonly trainMs: number;
-  /** How long a participant whose connection broke may take to come back, and how long latecomers are looked out for. */
+  /** How long a participant whose connection broke may take to come back. */
   readonly graceMs: number;
+  /** How long recruiting looks out for latecomers once all that are there have answered, and they are enough. */
+  readonly settleMs: number;
   /** How long opening the reports that came in time, and computing from their sum, may take. */
   readonly aggregateMs: number;
 }
@@ -149,31 +150,4 @@ export type RoundEffect =
 export interface Step {
   readonly state: RoundState;
   readonly effects: readonly RoundEffect[];
-}
-
-export interface LimitOptions {
-  readonly exchanges: number;
-  /** Candidates awaited before the round opens. Default: the plan's minimum of reports. */
-  readonly startWith?: number;
-  readonly graceMs?: number;
-  readonly aggregateMs?: number;
-}
-
-/** The limits of a round under `plan`. */
-export function limitsOf(plan: Plan, options: LimitOptions): RoundLimits {
-  const { cohort, maxCohort, overSelection, minReports, waitForAll, recruitMs, trainMs } = plan.rounds;
-  const { exchanges, startWith = minReports, graceMs = 15_000, aggregateMs = 120_000 } = options;
-  const target = Math.min(maxCohort, Math.ceil(cohort * overSelection));
-  return {
-    startWith,
-    cohort,
-    target,
-    minReports,
-    waitForAll,
-    exchanges,
-    recruitMs,
-    trainMs,
-    graceMs: Math.min(graceMs, trainMs),
-    aggregateMs,
-  };
 }

@@ -23,6 +23,7 @@ const limitsArbitrary: fc.Arbitrary<RoundLimits> = fc
     recruitMs: fc.integer({ min: 1, max: 100 }),
     trainMs: fc.integer({ min: 1, max: 200 }),
     graceMs: fc.integer({ min: 1, max: 50 }),
+    settleMs: fc.integer({ min: 1, max: 50 }),
     aggregateMs: fc.integer({ min: 1, max: 50 }),
   })
   .map(({ extra, ...limits }) => ({

@@ -2,8 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import type { ParticipantId } from '../../../protocol/ids.ts';
 import { deadlineOf, idle, transition } from '../../../server/round.ts';
+import { limitsOf } from '../../../server/round-limits.ts';
 import type { RoundEffect, RoundEvent, RoundLimits, RoundState } from '../../../server/round-state.ts';
-import { limitsOf } from '../../../server/round-state.ts';
 import { testPlan } from '../../e2e/server-harness.ts';
 
 const LIMITS: RoundLimits = {
@@ -16,6 +16,7 @@ const LIMITS: RoundLimits = {
   recruitMs: 100,
   trainMs: 1000,
   graceMs: 30,
+  settleMs: 20,
   aggregateMs: 50,
 };
 
@@ -123,8 +124,8 @@ describe('recruiting', () => {
     game.candidates('ab');
     game.accept('a');
     game.wait(10).accept('b');
-    expect(deadlineOf(game.state)).toBe(10 + LIMITS.graceMs);
-    game.wait(LIMITS.graceMs).tick();
+    expect(deadlineOf(game.state)).toBe(10 + LIMITS.settleMs);
+    game.wait(LIMITS.settleMs).tick();
     expect(game.state.phase).toBe('training');
   });
 

@@ -1,0 +1,29 @@
+/** The start of an attempt: the model on the shelf, the offer and the first exchange signed. */
+import { offerHashOf, offerStatement } from '../protocol/identity.ts';
+import { type Offer, PROTOCOL_VERSION } from '../protocol/messages.ts';
+import { Attempt } from './attempt.ts';
+import type { AttemptContext } from './attempt-context.ts';
+import { openSums } from './round-sums.ts';
+
+/** Signs the offer and the first exchange. Nothing is sent before `refresh`. */
+export async function beginAttempt(context: AttemptContext): Promise<Attempt> {
+  const { federation, progress, attempt } = context;
+  const { crypto, identity, plan, planRef, shelf } = federation;
+  const model = await shelf.add('model', progress.model);
+  shelf.keepOnly([planRef.hash, model.hash]);
+  const offer: Offer = {
+    v: PROTOCOL_VERSION,
+    task: plan.task,
+    kind: 'train',
+    round: progress.version,
+    attempt,
+    modelVersion: progress.version,
+    modelHash: model.hash,
+    planHash: planRef.hash,
+    nonce: crypto.randomBytes(32),
+  };
+  const offerHash = await offerHashOf(crypto, offer);
+  const signature = await identity.sign(offerStatement(offer));
+  const sums = await openSums(federation, progress, offerHash, model);
+  return new Attempt(context, { type: 'offer', offer, signature }, offerHash, sums);
+}
