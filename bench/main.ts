@@ -29,7 +29,7 @@ try {
 } catch (thrown) {
   const error = asTacitError(thrown);
   process.stderr.write(`error [${error.code}]: ${error.message}\n`);
-  if (process.env['TACIT_DEBUG'])
+  if (process.env.TACIT_DEBUG)
     process.stderr.write(`${error.stack}\n${(error.cause as Error | undefined)?.stack ?? ''}\n`);
   process.exitCode = error.exitStatus;
 }

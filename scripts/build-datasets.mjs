@@ -48,7 +48,10 @@ function select({ images, labels, height, width }, indices) {
   const size = height * width;
   return {
     examples: indices.length,
-    images: idx([indices.length, height, width], Buffer.concat(indices.map((i) => images.subarray(i * size, (i + 1) * size)))),
+    images: idx(
+      [indices.length, height, width],
+      Buffer.concat(indices.map((i) => images.subarray(i * size, (i + 1) * size))),
+    ),
     labels: idx([indices.length], Buffer.from(indices.map((i) => labels[i]))),
   };
 }
@@ -68,7 +71,10 @@ function splitDigits(all) {
 
 function readDigits(root) {
   const path = 'usr/lib/python3/dist-packages/sklearn/datasets/data/digits.csv.gz';
-  const rows = gunzipSync(readFileSync(join(root, path))).toString('latin1').trim().split('\n');
+  const rows = gunzipSync(readFileSync(join(root, path)))
+    .toString('latin1')
+    .trim()
+    .split('\n');
   const cells = rows.map((row) => row.split(',').map(Number));
   return {
     height: 8,

@@ -81,7 +81,8 @@ describe('imports', () => {
   it('use only the packages that belong to the part', () => {
     const wrong = all.filter(({ file, target, kind }) => {
       if (target.startsWith('.') || kind === 'type') return false;
-      if (target.startsWith('node:')) return partOf(file) === 'protocol' && !/\/(crypto\/node|node\/[\w-]+)\.ts$/.test(file);
+      if (target.startsWith('node:'))
+        return partOf(file) === 'protocol' && !/\/(crypto\/node|node\/[\w-]+)\.ts$/.test(file);
       return !MAY_USE[partOf(file)]!.test(target);
     });
     expect(wrong.map(show)).toEqual([]);
