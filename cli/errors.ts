@@ -10,6 +10,8 @@ const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
   'data/too-few-examples': 'Add images, or ask for a plan with a smaller data.minExamples.',
   'weights/malformed': 'The file must be one that Tacit wrote: encoder.safetensors of a run folder, or a checkpoint.',
   'weights/mismatch': 'Use the plan under which these weights were trained.',
+  'net/tls': 'Certificate and key must be PEM files that can be read.',
+  'run/store': 'Name a file or folder that can be written, and check that the disk has room.',
   'net/closed': 'Is the coordinator still running?',
   'net/timeout': 'Is the address right, and does nothing between block WebSockets?',
   'auth/wrong-fingerprint': 'Ask the operator for the current address; do not join a coordinator that has another key.',

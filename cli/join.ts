@@ -15,6 +15,7 @@ import type { Context } from './context.ts';
 import { dataArgument } from './data-argument.ts';
 import { closePoolsBeforeLeaving } from './leave.ts';
 import { participantLine } from './participant-lines.ts';
+import { formatCount } from './units.ts';
 
 async function readText(path: string, flag: string): Promise<string> {
   return readFile(path, 'utf8').catch((thrown: NodeJS.ErrnoException) => {
@@ -103,7 +104,7 @@ export async function join(context: Context, options: JoinOptions, url: string):
   context.result(
     { task: plan?.task, participant, fingerprint, ...counts, saved },
     [
-      `${joined.ended === 'finished' ? 'finished' : 'left'} after ${joined.rounds} rounds; ${joined.reports} reports of this participant`,
+      `${joined.ended === 'finished' ? 'finished' : 'left'} after ${formatCount(joined.rounds, 'round')}; ${formatCount(joined.reports, 'report')} of this participant`,
       ...(joined.modelHash ? [`model ${joined.modelHash}`] : []),
       ...(saved ? [`encoder ${saved}`] : []),
     ].join('\n'),

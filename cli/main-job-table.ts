@@ -1,7 +1,7 @@
 /** The main job's result on a terminal: what was run, the table, and whether pre-training was worth it. */
 import { type MainJobResult, pairedGain, ROW_LABELS, ROWS } from '../simulations/result.ts';
 import { renderTable } from './table.ts';
-import { formatBytes, formatPercent, formatSeconds } from './units.ts';
+import { formatBytes, formatCount, formatPercent, formatSeconds } from './units.ts';
 
 function gainLine(result: MainJobResult): string {
   const { federated, scratch } = result.rows;
@@ -27,7 +27,7 @@ export function renderMainJob(result: MainJobResult): string {
     }),
   );
   return [
-    `${result.dataset} · ${result.partition} · ${result.participants} participants · ${result.rounds} rounds · seed ${result.seed} · ${result.engine}`,
+    `${result.dataset} · ${result.partition} · ${formatCount(result.participants, 'participant')} · ${formatCount(result.rounds, 'round')} · seed ${result.seed} · ${result.engine}`,
     `${formatSeconds(result.seconds)}, of which ${formatSeconds(result.federatedSeconds)} federated · ↑ ${formatBytes(result.bytesUp)} ↓ ${formatBytes(result.bytesDown)}`,
     '',
     table,

@@ -21,13 +21,6 @@ export const integer =
     return value;
   };
 
-/** A parser of positive numbers. */
-export function positive(text: string): number {
-  const value = Number(text);
-  if (!(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number above 0.');
-  return value;
-}
-
 function engine(text: string): EngineChoice {
   if (text === 'auto' || text === 'compiled' || text === 'eager') return text;
   if (/^eager:[a-z0-9-]+$/.test(text)) return text as EngineChoice;

@@ -31,7 +31,7 @@ export function participantLine(event: ParticipantEvent, traffic: Readonly<Traff
     case 'retrying':
       return log(`${event.error.message}; trying again in ${formatSeconds(event.waitMs / 1000)} (${event.attempt})`);
     case 'finished':
-      return log(`finished after ${event.rounds} rounds · ${bytes}`);
+      return log(`finished after ${formatCount(event.rounds, 'round')} · ${bytes}`);
     default:
       return roundLine(event, bytes);
   }

@@ -12,7 +12,7 @@ import type { Context } from './context.ts';
 import { coordinatorLine } from './coordinator-lines.ts';
 import { loadPlan } from './plan-file.ts';
 import { defaultOut, prepareOut } from './run-options.ts';
-import { formatBytes, formatSeconds } from './units.ts';
+import { formatBytes, formatCount, formatSeconds } from './units.ts';
 
 /** How long the final model is offered to participants that are still there. */
 const LINGER_MS = 60_000;
@@ -37,7 +37,7 @@ function announce(context: Context, url: string, plan: Plan, fingerprint: string
   const link = `${url}/#srv=${fingerprint}`;
   context.announce(
     [
-      `task ${plan.task}: ${plan.rounds.count} rounds, ${plan.rounds.cohort} participants in each (at least ${plan.rounds.minReports})`,
+      `task ${plan.task}: ${formatCount(plan.rounds.count, 'round')}, ${formatCount(plan.rounds.cohort, 'participant')} in each (at least ${plan.rounds.minReports})`,
       `join from a browser:   ${link}`,
       `join from a terminal:  tacit join '${link}' --data FOLDER`,
     ].join('\n'),

@@ -7,7 +7,7 @@ import { closePoolsBeforeLeaving } from './leave.ts';
 import { DATASETS } from './options.ts';
 import { loadPlan } from './plan-file.ts';
 import { defaultOut, prepareOut, takePartition } from './run-options.ts';
-import { formatBytes, formatSeconds } from './units.ts';
+import { formatBytes, formatCount, formatSeconds } from './units.ts';
 
 /** Runs a simulation; without --data on the bundled data set that the plan's task is named after. */
 export async function runSimulation(context: Context, options: SimulateOptions): Promise<void> {
@@ -33,7 +33,7 @@ export async function runSimulation(context: Context, options: SimulateOptions):
   context.result(
     { ...result, out },
     [
-      `${result.participants} participants · ${result.partition} · ${result.rounds} rounds in ${formatSeconds(result.seconds)} · ${result.engine}`,
+      `${formatCount(result.participants, 'participant')} · ${result.partition} · ${formatCount(result.rounds, 'round')} in ${formatSeconds(result.seconds)} · ${result.engine}`,
       `↑ ${formatBytes(result.bytesUp)} ↓ ${formatBytes(result.bytesDown)}${last ? ` · loss ${last.loss.toFixed(3)}` : ''}`,
       `model ${result.modelHash}`,
       `run folder ${out}`,
