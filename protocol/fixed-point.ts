@@ -79,7 +79,8 @@ export function dequantise(exchange: Exchange, words: Int32Array, maxCohort: num
   return Object.fromEntries(
     exchange.sections.map((section) => {
       const scale = scaleOf(section, maxCohort);
-      const values = Float64Array.from(words.subarray(at, at + section.length), (word) => word / scale);
+      const values = new Float64Array(words.subarray(at, at + section.length));
+      for (let i = 0; i < values.length; i++) values[i] = values[i]! / scale;
       at += section.length;
       return [section.name, values];
     }),
