@@ -63,7 +63,8 @@ export function decline(attempt: Attempt, { id }: Participant, request: ClientMe
 export function upload(attempt: Attempt, { id }: Participant, request: ClientMessageOf<'upload'>): number {
   checkOffer(attempt, request.offerHash);
   const refused = whyNot(attempt, id, request.exchange);
-  if (refused) throw refused;
+  // Whoever did not get the answer to its report may ask again: for the same bytes the desk says that they are all here.
+  if (refused && refused.code !== 'round/duplicate') throw refused;
   return attempt.desk.open(id, request);
 }
 

@@ -70,7 +70,11 @@ class Run implements Coordinator {
   private attempt: Attempt | undefined;
   private finished: ServerMessageOf<'finished'> | undefined;
   private stopped = false;
+  private running: Promise<RunResult> | undefined;
+  /** Ends the pause between two attempts. */
   private wake = (): void => {};
+  /** Tells those who wait for the last participant to leave. */
+  private onEmpty = (): void => {};
 
   constructor(options: CoordinatorOptions) {
     const { plan, listener, crypto, clock = systemClock, sampler = uniformSampler } = options;
@@ -85,6 +89,7 @@ class Run implements Coordinator {
       maxParticipants,
       emit: (event) => this.emit(event),
       attempt: () => this.attempt,
+      onEmpty: () => this.onEmpty(),
       greeting: () => this.finished ?? (this.stopped ? STOPPED : undefined),
     });
   }
@@ -109,7 +114,12 @@ class Run implements Coordinator {
     return describeFederation({ task: plan.task, fingerprint, planHash: run, plan, round: progress.version, finished });
   }
 
-  async run(): Promise<RunResult> {
+  run(): Promise<RunResult> {
+    this.running ??= this.runRounds();
+    return this.running;
+  }
+
+  private async runRounds(): Promise<RunResult> {
     const startedAt = this.clock.now();
     const { crypto, identity, store, initialModel } = this.options;
     const federation = await openFederation(this.options);
@@ -139,15 +149,23 @@ class Run implements Coordinator {
   async stop(): Promise<void> {
     this.stopped = true;
     this.wake();
-    const { attempt } = this;
-    attempt?.cancel();
-    await attempt?.done;
+    this.onEmpty();
+    this.attempt?.cancel();
+    // The store may be closed once this returns, so nothing may still be written.
+    await this.running?.catch(() => {});
     if (!this.finished) this.lobby.tellAll(STOPPED);
     await Promise.all(this.listeners.map((listener) => listener.close()));
   }
 
-  async drained(limitMs: number): Promise<void> {
-    if (this.lobby.participants.count > 0 && !this.stopped) await this.pause(limitMs);
+  drained(limitMs: number): Promise<void> {
+    if (this.lobby.participants.count === 0 || this.stopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      const cancel = this.clock.after(limitMs, resolve);
+      this.onEmpty = () => {
+        cancel();
+        resolve();
+      };
+    });
   }
 
   // ------------------------------------------------------------------ rounds
@@ -199,9 +217,9 @@ class Run implements Coordinator {
       down: attempt.volume.down + 32 * federation.planRef.bytes,
       up: attempt.volume.up * exchanges.length,
     });
+    if (this.stopped) attempt.cancel();
     attempt.refresh();
     lobby.checkCandidates();
-    if (this.stopped) attempt.cancel();
     const outcome = await attempt.done;
     this.attempt = undefined;
     return outcome;

@@ -16,6 +16,8 @@ export interface LobbyOptions {
   readonly emit: (event: CoordinatorEvent) => void;
   /** The attempt that is under way. */
   readonly attempt: () => Attempt | undefined;
+  /** The last participant has left. */
+  readonly onEmpty: () => void;
   /** What a participant is told first, such as that the run has finished. */
   readonly greeting: () => ServerMessage | undefined;
 }
@@ -95,6 +97,7 @@ export class Lobby {
     this.options.emit({ type: 'left', participant: id, participants: this.participants.count, reason });
     this.options.attempt()?.onLeave(id);
     this.checkCandidates();
+    if (this.participants.count === 0) this.options.onEmpty();
   }
 
   private tellOutsider(participant: Participant, code: 'round/full' | 'round/not-selected'): void {
