@@ -234,6 +234,10 @@ describe('[FP6] checking a report', () => {
     expect(() => checkReport(exchange, light, n)).toThrow(code('report/out-of-bounds'));
   });
 
+  test('refuses a report of nothing at all: weight 0 is no weight', () => {
+    expect(() => checkReport(exchange, new Int32Array(6), n)).toThrow(code('report/out-of-bounds'));
+  });
+
   test('refuses another length', () => {
     expect(() => checkReport(exchange, honest().subarray(1), n)).toThrow(code('report/malformed'));
     expect(() => checkReport(exchange, new Int32Array(7), n)).toThrow(code('report/malformed'));
