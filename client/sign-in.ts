@@ -1,6 +1,6 @@
 /**
  * The first words with a coordinator: hello, welcome, identify, join. Afterwards both sides know whom they speak to, and the
- * coordinator's signature stands on everything that the participant will rely on (SPEC.md §6).
+ * coordinator's signature stands on everything that the participant will rely on (SPEC.md §5).
  */
 import { equalBytes } from '../protocol/bytes.ts';
 import type { CryptoProvider } from '../protocol/crypto/provider.ts';

@@ -1,6 +1,6 @@
 /**
  * Connections over socket.io: WebSocket only, one event `frame` with one binary attachment, nothing else.
- * The settings keep what a peer can make the server hold, before it has signed in, at one frame: SPEC.md §3 and §12.
+ * The settings keep what a peer can make the server hold, before it has signed in, at one frame: SPEC.md §2 and §3.
  */
 import type { Server as HttpServer, IncomingMessage } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
