@@ -86,6 +86,3 @@ export function fixed(length: number, bytes: Uint8Array): Uint8Array {
   if (bytes.length !== length) throw new RangeError(`${bytes.length} bytes instead of ${length}`);
   return bytes;
 }
-
-/** An optional field: absent is a field of length 0. */
-export const optional = (field: Uint8Array | undefined): Uint8Array => field ?? new Uint8Array(0);

@@ -10,7 +10,7 @@ import type { ParticipantPeer } from './peer.ts';
 import { LIMITS } from './transport.ts';
 
 export { type BlobShelf, createBlobShelf } from './blob-shelf.ts';
-export { createUploadDesk, type ReceivedReport, type UploadDesk, type UploadDeskOptions } from './upload-desk.ts';
+export { createUploadDesk, type ReceivedReport, type UploadDesk } from './upload-desk.ts';
 
 /** What is under way of a blob; every byte below `offset` is in place. Survives the connection. */
 export interface PartialBlob {
