@@ -32,7 +32,7 @@ describe('lmdb and kill -9', () => {
   const run = 'a1'.repeat(32) as HashHex;
   let child: Bundle;
   beforeAll(async () => {
-    child = await bundle('test/contract/store-child/commit-loop.ts');
+    child = await bundle('test/e2e/server-children/commit-loop.ts');
   });
   afterAll(() => child.remove());
 
