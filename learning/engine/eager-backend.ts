@@ -56,8 +56,7 @@ const nativeConvolution = (tf: TensorFlow): Partial<Composites> => ({
 const overridesOf = (tf: TensorFlow, backend: Backend): Partial<Composites> =>
   backend === 'tensorflow' || backend === 'webgl' ? nativeConvolution(tf) : {};
 
-/** @throws TacitError engine/unavailable when the backend cannot run here */
-export async function loadBackend(backend: Backend, options: BackendOptions): Promise<Ops> {
+async function load(backend: Backend, options: BackendOptions): Promise<Ops> {
   const tf = await import('@tensorflow/tfjs');
   tf.enableProdMode();
   let ready = false;
@@ -65,17 +64,38 @@ export async function loadBackend(backend: Backend, options: BackendOptions): Pr
   try {
     await prepare(backend, options);
     ready = await withoutNewListeners(() => tf.setBackend(backend));
-    await tf.ready();
   } catch (thrown) {
     cause = thrown;
   }
-  if (!ready || tf.getBackend() !== backend)
+  if (!ready)
     throw new TacitError('engine/unavailable', `the tfjs backend "${backend}" cannot run here`, {
       where: `eager:${backend}`,
       hint: backend === 'tensorflow' ? 'Install @tensorflow/tfjs-node.' : 'Use another engine, such as eager:cpu.',
       cause,
     });
   return makeOps(tf, overridesOf(tf, backend));
+}
+
+let loading: Promise<void> | undefined;
+
+/**
+ * The load under way, if there is one: tfjs can do nothing at all until it ends. Wait with
+ * `while (pendingLoad()) await pendingLoad()`, which goes straight on, without yielding, when there is none.
+ */
+export const pendingLoad = (): Promise<void> | undefined => loading;
+
+/**
+ * The operations on a backend, which is loaded if it is not yet; one load at a time.
+ * @throws TacitError engine/unavailable when the backend cannot run here
+ */
+export async function loadBackend(backend: Backend, options: BackendOptions): Promise<Ops> {
+  while (pendingLoad()) await pendingLoad();
+  const loaded = load(backend, options);
+  const done = (): void => {
+    loading = undefined;
+  };
+  loading = loaded.then(done, done);
+  return loaded;
 }
 
 /** Makes `backend`, which is loaded, the current one; takes effect before this returns. */

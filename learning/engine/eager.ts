@@ -7,7 +7,7 @@ import type { Tensor } from '@tensorflow/tfjs';
 import { TacitError } from '../../protocol/errors.ts';
 import type { NamedArrays, NDArray, TensorSpec } from '../../protocol/tensors.ts';
 import type { Ops } from '../ops/ops.ts';
-import { activate, type Backend, type BackendOptions, loadBackend } from './eager-backend.ts';
+import { activate, type Backend, type BackendOptions, loadBackend, pendingLoad } from './eager-backend.ts';
 import type { Engine, Executable, Program, Tensors } from './engine.ts';
 
 /** Whether `shape` is what the spec asks for; a first −1 takes any batch. */
@@ -70,10 +70,12 @@ function executable(nn: Ops, backend: Backend, program: Program): Executable {
 
   return {
     set: async (values) => {
+      while (pendingLoad()) await pendingLoad();
       activate(tf, backend);
       for (const [name, array] of Object.entries(values)) hold(name, upload(name, array, array.data.slice()));
     },
     run: async (feeds) => {
+      while (pendingLoad()) await pendingLoad();
       activate(tf, backend);
       const results: Record<string, Tensor> = {};
       for (const [name, tensor] of Object.entries(step(feeds))) {
