@@ -107,7 +107,9 @@ function receiveFrom<In>(
 export function errorOf(message: ServerMessageOf<'error'>): TacitError {
   const code = isErrorCode(message.code) ? message.code : 'internal';
   const versions = message.supportedVersions?.join(', ');
-  return new TacitError(code, message.text, {
+  // It ends up in a terminal, which must not take orders from it.
+  const text = message.text.replace(/[^\P{Cc}\n]/gu, ' ');
+  return new TacitError(code, text, {
     ...(message.retryAfterMs === undefined ? {} : { retryAfterMs: message.retryAfterMs }),
     ...(versions === undefined ? {} : { hint: `The coordinator speaks version ${versions}.` }),
   });

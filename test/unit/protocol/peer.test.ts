@@ -75,6 +75,14 @@ describe('requests and replies', () => {
     });
   });
 
+  test('the text of an error cannot steer a terminal', async () => {
+    const { participant } = pair((message, peer) => {
+      const text = 'one\ntwo \u001b[2Jthree\u009b1m\u0007 vier–fünf';
+      void peer.send({ type: 'error', re: message.id, code: 'round/full', text });
+    });
+    await expect(participant.request(bye)).rejects.toMatchObject({ message: 'one\ntwo  [2Jthree 1m  vier–fünf' });
+  });
+
   test('an unsupported version says which ones are', async () => {
     const { participant } = pair((message, peer) => {
       const code = 'wire/unsupported-version';
