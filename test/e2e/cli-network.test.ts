@@ -91,6 +91,8 @@ describe('serve and join', { timeout: 120_000 }, () => {
       'rounds=40',
       '--set',
       'rounds.minReports=1',
+      '--set',
+      'rounds.recruitMs=1000',
     ];
     const first = await serve('resumed', ...durable);
     const participant = tacit(['join', first.url, '--data', 'digits', '--retries', '0', '--quiet']);
