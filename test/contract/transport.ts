@@ -121,7 +121,7 @@ export function transportContract(name: string, makePair: () => Promise<Transpor
 
     test('carries many frames, more than any queue holds', async () => {
       const { near, far } = await pair();
-      const total = 5000;
+      const total = 2000;
       let received = 0;
       const all = new Promise<void>((resolve, reject) => {
         far.onFrame((frame) => {

@@ -172,6 +172,17 @@ describe('sizes and room', () => {
     expect(desk.heldBytes).toBe(SIZE);
   });
 
+  test('a report that is in stays in, however long ago, when room is short', async () => {
+    const clock = { ms: 0 };
+    const desk = makeDesk(SIZE, clock);
+    uploadAll(desk, alice);
+    await desk.commit(alice, announce(), async () => {});
+    desk.open(bob, announce());
+    clock.ms = 1000;
+    expect(desk.open('carol' as ParticipantId, announce())).toBe(0);
+    expect(() => desk.open(alice, announce({ hash: otherHash }))).toThrow(code('round/duplicate'));
+  });
+
   test('leaving frees what is unfinished', () => {
     const desk = makeDesk();
     desk.open(alice, announce());
