@@ -52,6 +52,8 @@ describe('in the middle of training steps', { timeout: 120_000 }, () => {
       at('serve'),
       '--set',
       'rounds.minReports=1',
+      '--set',
+      'rounds.recruitMs=1000',
       ...LONG,
     ]);
     const url = /http:\S+#srv=[\w-]{43}/.exec(await server.until(/#srv=[\w-]{43}/))![0];
