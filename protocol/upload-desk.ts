@@ -7,10 +7,21 @@ import type { CryptoProvider } from './crypto/provider.ts';
 import { TacitError } from './errors.ts';
 import type { ParticipantId } from './ids.ts';
 
+/** Where the bytes of one upload are put together. */
+export interface UploadStorage {
+  write(offset: number, bytes: Uint8Array): void;
+  /** All bytes. */
+  read(): Promise<Uint8Array>;
+  /** Frees what it takes; called once. */
+  release(): void;
+}
+
 export interface UploadDeskOptions {
   readonly crypto: CryptoProvider;
-  /** The most bytes that all uploads together may take. */
+  /** The most memory that all uploads together may take. */
   readonly maxBytes: number;
+  /** Where uploads go for which there is no memory, such as files; undefined: there is no room there either. */
+  readonly spill?: (bytes: number) => UploadStorage | undefined;
   /** An upload that has not moved for so long may lose its place to another when memory is short. Default 30 s. */
   readonly idleMs?: number;
   /** What a participant is told to wait when there is no room. Default 1 s. */
@@ -67,7 +78,7 @@ export interface UploadDesk {
   ): Promise<void>;
   /** Drops what this participant has not completed. */
   forget(participant: ParticipantId): void;
-  /** Bytes reserved now. */
+  /** Memory reserved now. */
   readonly heldBytes: number;
 }
 
@@ -76,7 +87,8 @@ interface Upload {
   readonly announced: Announcement;
   readonly hashHex: string;
   /** Undefined once the report was handed on. */
-  buffer: Uint8Array | undefined;
+  storage: UploadStorage | undefined;
+  readonly spilled: boolean;
   offset: number;
   movedAt: number;
   outcome: Promise<void> | undefined;
@@ -99,8 +111,8 @@ export function createUploadDesk(options: UploadDeskOptions): UploadDesk {
   const hashKey = (participant: ParticipantId, hashHex: string): string => `${participant}/${hashHex}`;
 
   const release = (upload: Upload): void => {
-    held -= upload.buffer?.length ?? 0;
-    upload.buffer = undefined;
+    upload.storage?.release();
+    upload.storage = undefined;
   };
   /** Takes an upload off the desk; one that is being handed on keeps its memory until that has ended. */
   const remove = (upload: Upload): void => {
@@ -122,21 +134,46 @@ export function createUploadDesk(options: UploadDeskOptions): UploadDesk {
     if (bytes > expected || bytes > maxBytes) throw new TacitError('wire/too-large', `a report of ${bytes} bytes`);
     if (bytes < expected) throw new TacitError('report/malformed', `a report of ${bytes} bytes, not ${expected}`);
   };
-  const makeRoom = (bytes: number): void => {
+  const inMemory = (bytes: number): UploadStorage => {
+    const buffer = new Uint8Array(bytes);
+    held += bytes;
+    return {
+      write: (offset, part) => buffer.set(part, offset),
+      read: async () => buffer,
+      release: () => {
+        held -= bytes;
+      },
+    };
+  };
+  const roomFor = (bytes: number): Pick<Upload, 'storage' | 'spilled'> => {
     const idleSince = now() - idleMs;
     if (held + bytes > maxBytes) removeWhere((upload) => !upload.outcome && upload.movedAt <= idleSince);
-    if (held + bytes <= maxBytes) return;
+    if (held + bytes <= maxBytes) return { storage: inMemory(bytes), spilled: false };
+    const storage = options.spill?.(bytes);
+    if (storage) return { storage, spilled: true };
     throw new TacitError('wire/rate-limited', 'there is no room for another report yet', { retryAfterMs });
   };
 
+  const check = async (upload: Upload, handOn: (report: ReceivedReport) => Promise<void>): Promise<void> => {
+    const { participant, announced } = upload;
+    const bytes = await upload.storage?.read();
+    if (!bytes || !equalBytes(await crypto.sha256(bytes), announced.hash)) {
+      throw new TacitError('wire/hash-mismatch', 'the report does not have the hash that was announced');
+    }
+    const { offerHash, exchange, suite, hash } = announced;
+    await handOn({ participant, offerHash, exchange, suite, hash, bytes });
+  };
+  /** Ends when no spilled report is in memory: they are read one at a time. */
+  let unspilled: Promise<unknown> = Promise.resolve();
   const handOver = async (upload: Upload, handOn: (report: ReceivedReport) => Promise<void>): Promise<void> => {
-    const { participant, announced, buffer } = upload;
     try {
-      if (!buffer || !equalBytes(await crypto.sha256(buffer), announced.hash)) {
-        throw new TacitError('wire/hash-mismatch', 'the report does not have the hash that was announced');
+      if (upload.spilled) {
+        const turn = unspilled.then(() => check(upload, handOn));
+        unspilled = turn.catch(() => {});
+        await turn;
+      } else {
+        await check(upload, handOn);
       }
-      const { offerHash, exchange, suite, hash } = announced;
-      await handOn({ participant, offerHash, exchange, suite, hash, bytes: buffer });
     } catch (refused) {
       remove(upload);
       throw refused;
@@ -168,10 +205,8 @@ export function createUploadDesk(options: UploadDeskOptions): UploadDesk {
       if (byHash.has(hashKey(participant, hashHex))) {
         throw new TacitError('wire/unexpected', 'these bytes are being uploaded as another report');
       }
-      makeRoom(announced.bytes);
-      held += announced.bytes;
-      const buffer = new Uint8Array(announced.bytes);
-      const upload = { participant, announced, hashHex, buffer, offset: 0, movedAt: now(), outcome: undefined };
+      const room = roomFor(announced.bytes);
+      const upload = { participant, announced, hashHex, ...room, offset: 0, movedAt: now(), outcome: undefined };
       uploads.set(place, upload);
       byHash.set(hashKey(participant, hashHex), upload);
       return 0;
@@ -184,7 +219,7 @@ export function createUploadDesk(options: UploadDeskOptions): UploadDesk {
         throw new TacitError('report/malformed', 'more bytes than were announced');
       }
       const fresh = body.subarray(upload.offset - offset);
-      upload.buffer?.set(fresh, upload.offset);
+      upload.storage?.write(upload.offset, fresh);
       upload.offset += fresh.length;
       upload.movedAt = now();
       return upload.offset;

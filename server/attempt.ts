@@ -192,6 +192,7 @@ export class Attempt {
         this.add(effect.participant, effect.exchange);
         break;
       case 'dismiss':
+        for (const id of effect.participants) this.desk.forget(id);
         this.tellFailed(effect.participants, effect.code);
         break;
       case 'aggregate':

@@ -1,5 +1,5 @@
 /** From the sums of a round to the commit that is stored: strategy, new model, signed link of the transcript. */
-import { asBytes, concat, toHex } from '../protocol/bytes.ts';
+import { asBytes, toHex } from '../protocol/bytes.ts';
 import { unflatten } from '../protocol/flatten.ts';
 import { commitStatement, headAfter } from '../protocol/identity.ts';
 import type { OpenedSum } from '../protocol/report.ts';
@@ -15,8 +15,8 @@ export interface Concluded {
   readonly global: Float32Array;
   /** Of the last exchange. */
   readonly opened: OpenedSum;
-  /** The ring sums of all exchanges, in order. */
-  readonly sums: readonly Int32Array[];
+  /** Its ring sum. */
+  readonly sum: Int32Array;
 }
 
 export interface CommitFacts {
@@ -53,14 +53,14 @@ export async function conclude(
   measure: (measured: Measured) => RoundSummary,
 ): Promise<{ commit: Commit; after: Progress; summary: RoundSummary }> {
   const { crypto, identity, specs } = federation;
-  const { state, global, opened, sums } = concluded;
+  const { state, global, opened, sum } = concluded;
   const arrays = unflatten(global, specs);
   assertFinite(arrays);
   const model = encodeSafetensors(arrays);
   const modelHash = await crypto.sha256(model);
   const unsigned = {
     ...facts,
-    aggregateHash: await crypto.sha256(concat(...sums.map(asBytes))),
+    aggregateHash: await crypto.sha256(asBytes(sum)),
     modelHash,
     prevHead: before.head,
   };

@@ -32,8 +32,10 @@ export interface CoordinatorOptions extends Omit<LimitOptions, 'exchanges' | 'fi
   readonly onEvent?: (event: CoordinatorEvent) => void;
   /** The first pause after an attempt that failed; it doubles, up to 30 s. Default 1 s. */
   readonly retryMs?: number;
-  /** Bytes that unfinished uploads may take; who finds no room is told when to come back. Default 512 MiB. */
+  /** Memory that uploads may take together. Default 256 MiB. */
   readonly maxUploadBytes?: number;
+  /** Bytes of files (sealed, in the system's folder for such) that further uploads may take; beyond, participants are told when to come back. Default 4 GiB. */
+  readonly maxSpillBytes?: number;
   readonly maxParticipants?: number;
   readonly clock?: Clock;
   /** Seconds since 1970, for the expiry of certificates. */

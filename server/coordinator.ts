@@ -23,6 +23,7 @@ import { Lobby } from './lobby.ts';
 import { serveRequest } from './requests.ts';
 import { limitsOf } from './round-limits.ts';
 import { openSession, type SessionContext } from './session.ts';
+import { createSpill, type Spill } from './spill.ts';
 import type { Traffic } from './traffic.ts';
 import { transferBudget } from './transfer-budget.ts';
 
@@ -61,6 +62,7 @@ class Run implements Coordinator {
   private readonly budget = transferBudget();
   private readonly lobby: Lobby;
   private readonly desk: UploadDesk;
+  private readonly spill: Spill;
   private readonly history: RoundSummary[] = [];
   private federation: Federation | undefined;
   private fingerprint: Fingerprint | undefined;
@@ -78,11 +80,13 @@ class Run implements Coordinator {
 
   constructor(options: CoordinatorOptions) {
     const { plan, listener, crypto, clock = systemClock, sampler = uniformSampler } = options;
-    const { maxUploadBytes = 512 * 2 ** 20, maxParticipants = 10_000 } = options;
+    const { maxUploadBytes = 2 ** 28, maxSpillBytes = 2 ** 32, maxParticipants = 10_000 } = options;
     this.options = options;
     this.clock = clock;
     this.listeners = 'onConnection' in listener ? [listener] : listener;
-    this.desk = createUploadDesk({ crypto, maxBytes: maxUploadBytes, now: () => clock.now() });
+    this.spill = createSpill(maxSpillBytes);
+    const spill = (bytes: number) => this.spill.open(bytes);
+    this.desk = createUploadDesk({ crypto, maxBytes: maxUploadBytes, spill, now: () => clock.now() });
     this.lobby = new Lobby({
       plan,
       sampler,
@@ -155,6 +159,7 @@ class Run implements Coordinator {
     await this.running?.catch(() => {});
     if (!this.finished) this.lobby.tellAll(STOPPED);
     await Promise.all(this.listeners.map((listener) => listener.close()));
+    await this.spill.close();
   }
 
   drained(limitMs: number): Promise<void> {

@@ -70,14 +70,12 @@ export async function openSums(
   const aggregationAt = (index: number): Aggregation =>
     aggregationOf({ crypto, plan, exchange: exchanges[index]!, secret: aggregator.secretKey });
   const starts = [await signExchange(federation, offerHash, 0, [model])];
-  const sums: Int32Array[] = [];
+  let index = 0;
   let aggregation = aggregationAt(0);
   let state: NamedArrays = progress.strategyState;
 
   const close = async (facts: () => Facts): Promise<ReadyCommit | undefined> => {
-    const index = sums.length;
     const opened = aggregation.open();
-    sums.push(aggregation.sum());
     const { version: round, global: before } = progress;
     const inputs = { plan, round, exchange: exchanges[index]!, aggregate: opened, global: before };
     const { state: next, global, broadcast } = strategy.apply(state, inputs);
@@ -85,7 +83,8 @@ export async function openSums(
     if (index + 1 < exchanges.length) {
       const blobs = broadcast ? [await shelf.add('broadcast', encodeSafetensors(broadcast))] : [];
       starts.push(await signExchange(federation, offerHash, index + 1, blobs));
-      aggregation = aggregationAt(index + 1);
+      index += 1;
+      aggregation = aggregationAt(index);
       return undefined;
     }
     if (!global) throw new TacitError('internal', `strategy ${strategy.name} gave no model after the last exchange`);
@@ -95,7 +94,7 @@ export async function openSums(
       federation,
       progress,
       { offerHash, round, attempt, participants },
-      { state, global, opened, sums },
+      { state, global, opened, sum: aggregation.sum() },
       (measured) => ({ ...known, ...measured }),
     );
     return { commit: concluded.commit, progress: concluded.after, summary: concluded.summary };

@@ -211,7 +211,7 @@ function afterReply(session: Session, message: ClientMessage): void {
 
 async function greet(session: Session, message: ClientMessageOf<'hello'>): Promise<Reply> {
   const { crypto, identity, plan } = session.context.federation;
-  const version = SUPPORTED_VERSIONS.find((known) => message.versions.includes(known));
+  const version = SUPPORTED_VERSIONS.filter((known) => message.versions.includes(known)).sort((a, b) => b - a)[0];
   if (version === undefined) {
     throw new TacitError('wire/unsupported-version', `versions ${SUPPORTED_VERSIONS.join(', ')} are spoken here`);
   }
