@@ -77,12 +77,6 @@ export class Attempt {
     return this.phase === 'recruiting' || this.phase === 'training';
   }
 
-  /** Bytes of what participants pull in this attempt, and of one report: the measure of what they may transfer. */
-  get volume(): { readonly down: number; readonly up: number } {
-    const down = this.sums.starts.flatMap(({ blobs }) => blobs).reduce((n, { bytes }) => n + bytes, 0);
-    return { down, up: Math.max(...Object.values(this.sums.sealedSizes())) };
-  }
-
   /** Milliseconds until this attempt ends at the latest by itself, for pace steering. */
   get leftMs(): number {
     const due = deadlineOf(this.state);
@@ -215,7 +209,7 @@ export class Attempt {
           attempt: this.where.attempt,
           code: effect.reason,
           message: this.failure,
-          absent: this.absent(),
+          absent: this.state.phase === 'idle' ? [] : idsOf(this.state.members, 'offered', 'out'),
         });
         break;
       default:
@@ -246,10 +240,6 @@ export class Attempt {
       retryAfterMs: FAILED_RETRY_MS,
     } as const;
     for (const id of ids) this.participant(id)?.notify(failed);
-  }
-
-  private absent(): readonly ParticipantId[] {
-    return this.state.phase === 'idle' ? [] : idsOf(this.state.members, 'offered', 'out');
   }
 
   // ------------------------------------------------------------------ exchanges

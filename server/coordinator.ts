@@ -2,13 +2,12 @@
  * The coordinator of one federated run: takes connections into service, runs round after round through attempts, keeps what is
  * committed, and in the end gives the model to whoever stayed. Everything is driven by events; nothing is polled.
  */
-import { fromBase64Url, toHex } from '../protocol/bytes.ts';
+import { toHex } from '../protocol/bytes.ts';
 import { TacitError } from '../protocol/errors.ts';
 import { describeFederation, type FederationInfo } from '../protocol/federation-info.ts';
 import { fingerprintOf, finishedStatement } from '../protocol/identity.ts';
 import type { Fingerprint } from '../protocol/ids.ts';
 import type { ServerMessage, ServerMessageOf } from '../protocol/messages.ts';
-import type { Plan } from '../protocol/plan.ts';
 import { createUploadDesk, type UploadDesk } from '../protocol/transfer.ts';
 import type { Listener } from '../protocol/transport.ts';
 import type { Attempt } from './attempt.ts';
@@ -18,7 +17,7 @@ import { type Clock, systemClock } from './clock.ts';
 import { uniformSampler } from './cohort.ts';
 import type { Coordinator, CoordinatorOptions, Status } from './coordinator-options.ts';
 import type { CoordinatorEvent, RoundSummary, RunResult } from './events.ts';
-import { type Federation, openFederation, type Progress, resume, summaryOf } from './federation.ts';
+import { type Federation, openFederation, operatorKeyOf, type Progress, resume, summaryOf } from './federation.ts';
 import { Lobby } from './lobby.ts';
 import { serveRequest } from './requests.ts';
 import { limitsOf } from './round-limits.ts';
@@ -34,24 +33,6 @@ const STOPPED: ServerMessage = { type: 'wait', code: 'round/cancelled', retryAft
 /** Prepares a coordinator; it begins with `run`. */
 export function createCoordinator(options: CoordinatorOptions): Coordinator {
   return new Run(options);
-}
-
-/** The operator's key, when the plan admits participants with a certificate only. @throws TacitError plan/refused */
-function operatorKeyOf({ admission }: Plan): Uint8Array | undefined {
-  if (admission.certificates === 'none') return undefined;
-  try {
-    const key = fromBase64Url(admission.operatorKey ?? '');
-    if (key.length === 32) return key;
-  } catch {
-    // Falls through to the one message for all that is wrong with it.
-  }
-  throw new TacitError(
-    'plan/refused',
-    'certificates are required, but operatorKey is not an Ed25519 key in base64url',
-    {
-      where: 'admission.operatorKey',
-    },
-  );
 }
 
 class Run implements Coordinator {
@@ -218,10 +199,8 @@ class Run implements Coordinator {
       emit: (event) => this.emit(event),
     });
     this.attempt = attempt;
-    this.budget.reset({
-      down: attempt.volume.down + 32 * federation.planRef.bytes,
-      up: attempt.volume.up * exchanges.length,
-    });
+    const { down, up } = attempt.sums.volume();
+    this.budget.reset({ down: down + 32 * federation.planRef.bytes, up: up * exchanges.length });
     if (this.stopped) attempt.cancel();
     attempt.refresh();
     lobby.checkCandidates();

@@ -50,6 +50,8 @@ export interface RoundSums {
   readonly starts: readonly ExchangeStart[];
   /** Of the exchange that is under way. */
   readonly aggregation: Aggregation;
+  /** Bytes that a participant pulls for the exchanges that have begun, and of one report. */
+  volume(): { readonly down: number; readonly up: number };
   /** Length of a sealed report of the exchange that is under way, by suite. */
   sealedSizes(): Record<string, number>;
   /**
@@ -73,6 +75,9 @@ export async function openSums(
   let index = 0;
   let aggregation = aggregationAt(0);
   let state: NamedArrays = progress.strategyState;
+
+  const sealedSizes = (): Record<string, number> =>
+    Object.fromEntries(plan.privacy.suites.map((suite) => [suite, aggregation.sealedBytes(suite)]));
 
   const close = async (facts: () => Facts): Promise<ReadyCommit | undefined> => {
     const opened = aggregation.open();
@@ -104,7 +109,11 @@ export async function openSums(
     get aggregation() {
       return aggregation;
     },
-    sealedSizes: () => Object.fromEntries(plan.privacy.suites.map((suite) => [suite, aggregation.sealedBytes(suite)])),
+    sealedSizes,
+    volume: () => ({
+      down: starts.flatMap(({ blobs }) => blobs).reduce((n, { bytes }) => n + bytes, 0),
+      up: Math.max(...Object.values(sealedSizes())),
+    }),
     close,
   };
 }
