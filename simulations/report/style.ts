@@ -7,7 +7,7 @@ body { margin:0; background:var(--page); color:var(--ink); font:16px/1.55 system
 main { max-width: 1020px; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size:1.9rem; margin:0; letter-spacing:-.01em; } h2 { font-size:1.15rem; margin:0 0 .75rem; }
 .motto { color:var(--soft); margin:.25rem 0 2rem; font-style:italic; }
-.facts { display:grid; grid-template-columns:repeat(auto-fit,minmax(150px,1fr)); gap:.75rem; margin:0 0 1.25rem; padding:0; }
+.facts { display:grid; grid-template-columns:repeat(auto-fit,minmax(175px,1fr)); gap:.75rem; margin:0 0 1.25rem; padding:0; }
 .facts div, section { background:var(--card); border:1px solid var(--line); border-radius:12px; }
 .facts div { padding:.75rem 1rem; } .facts dt { color:var(--soft); font-size:.8rem; } .facts dd { margin:0; overflow-wrap:anywhere; font-size:1.15rem; font-weight:600; font-variant-numeric:tabular-nums; }
 section { padding:1.25rem 1.4rem; margin:0 0 1.25rem; overflow-x:auto; }
