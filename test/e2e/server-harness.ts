@@ -54,6 +54,9 @@ export const testPlan = (changes: { rounds?: Json; privacy?: Json } & Json = {})
   });
 };
 
+/** The plan of the coordinator that is killed. */
+export const killPlan: Plan = testPlan({ rounds: { count: 3, minReports: 3, trainMs: 60_000 } });
+
 /** Time that passes when the test says so. */
 export interface ManualClock extends Clock {
   /** Lets time pass, and everything that is due happen, in order. */

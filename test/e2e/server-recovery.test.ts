@@ -286,6 +286,39 @@ describe('an attempt that fails', () => {
   });
 });
 
+describe('a report that comes when the sum is closed', () => {
+  test('is told that it is late, while the model is being stored', async () => {
+    const store = memoryStore();
+    let write = (): void => {};
+    const slow: typeof store = {
+      ...store,
+      commit: async (runId, commit) => {
+        await new Promise<void>((resolve) => {
+          write = resolve;
+        });
+        await store.commit(runId, commit);
+      },
+    };
+    await start(
+      { store: slow },
+      testPlan({ rounds: { ...plan.rounds, cohort: 2, maxCohort: 3, overSelection: 1.5, waitForAll: false } }),
+    );
+    const [late, ...others] = people;
+    await Promise.all(people.map((p) => p.accept(offered.offerHash)));
+    const sealed = await late.seal(offered, wordsOf(at.plan, updateOf(late, 0)));
+    await late.push(offered.offerHash, sealed);
+    await Promise.all(others.map((p) => p.report(offered)));
+    await rest();
+    expect(at.coordinator.status.phase).toBe('aggregating');
+    await expect(late.commit(offered.offerHash, sealed)).rejects.toMatchObject({
+      code: 'round/late',
+      retryAfterMs: expect.any(Number),
+    });
+    write();
+    expect((await run).history[0]!.participants).toBe(2);
+  });
+});
+
 describe('stopping and starting again', () => {
   const threeRounds = testPlan({ rounds: { ...plan.rounds, count: 3 } });
 

@@ -154,6 +154,22 @@ describe('recruiting', () => {
 });
 
 describe('training', () => {
+  test('does not begin before all have answered, if all are awaited', () => {
+    const game = play({ waitForAll: true });
+    game.candidates('abcd');
+    game.contribute('abc');
+    expect(game.state.phase).toBe('recruiting');
+    game.contribute('d');
+    expect(game.state).toMatchObject({ phase: 'aggregating', reports: ids('abcd') });
+  });
+
+  test('takes no report after its deadline, also when nobody has looked at the clock since', () => {
+    const game = started();
+    game.contribute('ab');
+    expect(refusal(game.wait(1000).report('c'))).toMatchObject({ code: 'round/late' });
+    expect(game.state).toMatchObject({ phase: 'aggregating', reports: ids('ab') });
+  });
+
   const started = (limits: Partial<RoundLimits> = {}) => {
     const game = play(limits);
     game.candidates('abcd');
