@@ -63,15 +63,13 @@ export function nextLossAt(members: Members, graceMs: number): number {
   return next;
 }
 
-/** The members of the next exchange: those whose report counted in the last one, each with a fresh start. */
-export function carriedOver(members: Members, now: number): Members {
-  const carried = new Map<ParticipantId, Member>();
-  for (const [id, member] of members) {
-    if (member.standing === 'reported') {
-      carried.set(id, { standing: 'working', awaySince: member.awaySince === null ? null : now });
-    } else {
-      carried.set(id, member.standing === 'out' ? member : { standing: 'out', code: 'round/late' });
-    }
-  }
-  return carried;
-}
+/** The members of the next exchange: those whose report counted in the last one, each with a fresh start; the others are out. */
+export const carriedOver = (members: Members, now: number): Members =>
+  withMembers(
+    members,
+    [...members].flatMap(([id, member]) =>
+      member.standing === 'reported'
+        ? [[id, { standing: 'working', awaySince: member.awaySince === null ? null : now }] as const]
+        : [],
+    ),
+  );

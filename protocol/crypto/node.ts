@@ -13,17 +13,17 @@ import {
   verify,
 } from 'node:crypto';
 import { promisify } from 'node:util';
-import { concat, fromHex } from '../bytes.ts';
+import { concat, equalBytes, fromHex, toBase64Url } from '../bytes.ts';
 import { TacitError } from '../errors.ts';
 import { checkShared, isCanonicalSignature, isUsableEd25519Key } from './curves.ts';
 import type { CryptoProvider, KeyPair } from './provider.ts';
 
 const TAG_BYTES = 16;
 
-/** DER around a raw 32-byte key: PKCS #8 and SubjectPublicKeyInfo of RFC 8410. */
+/** DER before a raw 32-byte secret key: PKCS #8 of RFC 8410. */
 const DER = {
-  x25519: { secret: fromHex('302e020100300506032b656e04220420'), public: fromHex('302a300506032b656e032100') },
-  ed25519: { secret: fromHex('302e020100300506032b657004220420'), public: fromHex('302a300506032b6570032100') },
+  x25519: fromHex('302e020100300506032b656e04220420'),
+  ed25519: fromHex('302e020100300506032b657004220420'),
 } as const;
 type Curve = keyof typeof DER;
 
@@ -34,19 +34,49 @@ function key32(bytes: Uint8Array): Uint8Array {
   return bytes;
 }
 
-const secretOf = (curve: Curve, raw: Uint8Array): KeyObject =>
-  createPrivateKey({ key: Buffer.from(concat(DER[curve].secret, key32(raw))), format: 'der', type: 'pkcs8' });
+/** Names of the curves in JSON Web Keys (RFC 8037), whose import is ten times faster than that of DER. */
+const CRV = { x25519: 'X25519', ed25519: 'Ed25519' } as const;
+
+const secretFromDer = (curve: Curve, raw: Uint8Array): KeyObject =>
+  createPrivateKey({ key: Buffer.from(concat(DER[curve], key32(raw))), format: 'der', type: 'pkcs8' });
+
+/** `x` only holds the public half's place: node computes that half from the secret, which `tryJwk` makes sure of. */
+const secretFromJwk = (curve: Curve, raw: Uint8Array): KeyObject =>
+  createPrivateKey({
+    key: { kty: 'OKP', crv: CRV[curve], d: toBase64Url(key32(raw)), x: toBase64Url(new Uint8Array(32)) },
+    format: 'jwk',
+  });
+
+const rawPublicOf = (secret: KeyObject): Uint8Array =>
+  new Uint8Array(createPublicKey(secret).export({ format: 'der', type: 'spki' })).subarray(-32);
+
+/** Whether this version of Node takes a secret without its public half; tried once, since a wrong half would give keys away. */
+let jwkComputesPublic: boolean | undefined;
+function tryJwk(): boolean {
+  const raw = new Uint8Array(32).fill(7);
+  try {
+    return (['x25519', 'ed25519'] as const).every((curve) =>
+      equalBytes(rawPublicOf(secretFromJwk(curve, raw)), rawPublicOf(secretFromDer(curve, raw))),
+    );
+  } catch {
+    return false;
+  }
+}
+
+function secretOf(curve: Curve, raw: Uint8Array): KeyObject {
+  jwkComputesPublic ??= tryJwk();
+  return jwkComputesPublic ? secretFromJwk(curve, raw) : secretFromDer(curve, raw);
+}
 
 const publicOf = (curve: Curve, raw: Uint8Array): KeyObject =>
-  createPublicKey({ key: Buffer.from(concat(DER[curve].public, key32(raw))), format: 'der', type: 'spki' });
+  createPublicKey({ key: { kty: 'OKP', crv: CRV[curve], x: toBase64Url(key32(raw)) }, format: 'jwk' });
 
 function randomBytes(length: number): Uint8Array<ArrayBuffer> {
   return randomFillSync(new Uint8Array(length));
 }
 
 function keyPair(curve: Curve, secret: Uint8Array = randomBytes(32)): KeyPair {
-  const der = createPublicKey(secretOf(curve, secret)).export({ format: 'der', type: 'spki' });
-  return { publicKey: own(der.subarray(DER[curve].public.length)), secretKey: own(secret) };
+  return { publicKey: own(rawPublicOf(secretOf(curve, secret))), secretKey: own(secret) };
 }
 
 const derive = promisify(hkdf);
