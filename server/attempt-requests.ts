@@ -83,11 +83,11 @@ export async function commit(
   checkOffer(attempt, request.offerHash);
   await verifyStatement(attempt.crypto, participant.publicKey, uploadStatement(request), request.signature);
   const refused = whyNot(attempt, participant.id, request.exchange);
-  // A repetition of a report that is in gets the answer of the first; the desk knows which.
-  if (refused && refused.code !== 'round/duplicate') throw refused;
   try {
+    // A repetition of a report that is in gets the answer of the first: the desk knows which.
     await attempt.desk.commit(participant.id, request, (report) => take(attempt, participant, report));
   } catch (thrown) {
+    // Nothing of it is on the desk: the machine knows better why.
     throw refused && asTacitError(thrown).code === 'wire/unexpected' ? refused : thrown;
   }
 }

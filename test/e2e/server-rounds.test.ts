@@ -1,7 +1,7 @@
 /** Whole runs over the in-memory transport: what honest participants get out of a coordinator. */
 import { describe, expect, test } from 'vitest';
 import { modelOf } from '../../learning/model.ts';
-import { toHex } from '../../protocol/bytes.ts';
+import { asBytes, toHex } from '../../protocol/bytes.ts';
 import { nodeCrypto } from '../../protocol/crypto/node.ts';
 import { flatten } from '../../protocol/flatten.ts';
 import {
@@ -12,6 +12,7 @@ import {
   verifyStatement,
 } from '../../protocol/identity.ts';
 import type { Plan, SuiteName } from '../../protocol/plan.ts';
+import { float32 } from '../../protocol/tensors.ts';
 import type { RunResult } from '../../server/events.ts';
 import {
   expectedModel,
@@ -147,6 +148,35 @@ describe('a run', () => {
     await new Promise((resolve) => setTimeout(resolve, 10));
     expect(late!.closed).toBeDefined();
     await at.coordinator.stop();
+  });
+});
+
+describe('weights to start from', () => {
+  test("are sent instead of the plan's own, without what is not aggregated", async () => {
+    const plan = testPlan();
+    const initialModel = modelOf(plan).init('elsewhere');
+    const at = await harness(plan, { initialModel: { ...initialModel, 'head/kernel': float32([1]) } });
+    const run = at.coordinator.run();
+    const people = await participants(at, 3);
+    await Promise.all(people.map((p) => p.signIn()));
+    const offered = await people[0]!.offer();
+    const exchange = await people[0]!.accept(offered.offerHash);
+    const sent = parametersOf(plan, await people[0]!.pull(exchange.blobs[0]!));
+    expect(Buffer.compare(asBytes(sent), asBytes(flatten(initialModel, modelOf(plan).aggregated)))).toBe(0);
+    await at.coordinator.stop();
+    await run;
+  });
+
+  test('that lack a tensor, or hold NaN, are refused before anything is offered', async () => {
+    const plan = testPlan();
+    const good = modelOf(plan).init(1);
+    const [first] = Object.keys(modelOf(plan).aggregated);
+    const { [first!]: tensor, ...rest } = good;
+    const incomplete = await harness(plan, { initialModel: rest });
+    await expect(incomplete.coordinator.run()).rejects.toMatchObject({ code: 'weights/mismatch' });
+    const data = Float32Array.from(tensor!.data).fill(Number.NaN, 0, 1);
+    const broken = await harness(plan, { initialModel: { ...good, [first!]: float32(tensor!.shape, data) } });
+    await expect(broken.coordinator.run()).rejects.toMatchObject({ code: 'weights/not-finite', where: first });
   });
 });
 
