@@ -128,6 +128,7 @@ export function engineContract(name: string, create: () => Promise<Engine>): voi
       await one.set({ 'state/total': scalar(0), 'frozen/weight': floats(1, 1) });
       await two.set({ 'state/total': scalar(1000), 'frozen/weight': floats(2, 2) });
       await Promise.all([one.run({ x, pick }), two.run({ x, pick }), one.run({ x, pick })]);
+      expect((await one.get(['state/total']))['state/total']!.data[0]).toBeCloseTo(42, 4);
       one.dispose();
       expect((await two.get(['state/total']))['state/total']!.data[0]).toBeCloseTo(1042, 2);
       two.dispose();
