@@ -87,6 +87,10 @@ export const ERRORS = {
   'report/malformed': entry('run', 'A report is truncated, of the wrong length or cannot be opened.'),
   'report/out-of-bounds': entry('run', 'A report holds values outside the bounds of its sections.'),
   'report/not-finite': entry('run', 'Local training gave NaN or an infinity; nothing was sent.'),
+  // secure aggregation
+  'secagg/refused': entry('trust', 'The coordinator asks for what could open a single report; nothing was given.'),
+  'secagg/bad-share': entry('run', 'A share cannot be opened or is not what it should be.', true),
+  'secagg/unrecoverable': entry('run', 'Too few good shares are left to open the sum.', true),
   'train/failed': entry('run', 'Local training failed.'),
   'train/cancelled': entry('interrupted', 'Work was stopped between two steps, as it was asked to.', true),
   'run/failed': entry('run', 'The run ended without a model.'),
