@@ -91,13 +91,13 @@ const rowsOf = (table: LabelledTable, rows: Int32Array): LabelledTable => {
   };
 };
 
-/** Labelled features to learn from and to score on. */
+/** Labelled features to learn from and to score on, and the images of the latter. */
 export async function embedLabelled(
   context: Context,
   { run, pool }: TrainedEncoder,
   options: LabelledOptions,
   seed: number,
-): Promise<{ readonly train: LabelledTable; readonly test: LabelledTable }> {
+): Promise<{ readonly train: LabelledTable; readonly test: LabelledTable; readonly testSource: SourceSpec }> {
   const sources = await labelledSources(options);
   const embed = async (source: SourceSpec, name: string): Promise<LabelledTable> => {
     const onProgress = ({ done, total }: { done: number; total: number }): void =>
@@ -108,8 +108,13 @@ export async function embedLabelled(
   const train = await embed(sources.train, options.data);
   if (sources.test) {
     const name = options.test ?? `${options.data} (test)`;
-    return { train, test: renumbered(await embed(sources.test, name), train.classes, name) };
+    const test = renumbered(await embed(sources.test, name), train.classes, name);
+    return { train, test, testSource: sources.test };
   }
   const split = setAside(train.labels, seed);
-  return { train: rowsOf(train, split.train), test: rowsOf(train, split.validation) };
+  return {
+    train: rowsOf(train, split.train),
+    test: rowsOf(train, split.validation),
+    testSource: { ...sources.train, indices: split.validation },
+  };
 }

@@ -20,7 +20,7 @@ import type { NamedArrays, NamedSpecs, TensorSpec } from '../protocol/tensors.ts
 import { float32, scalar } from '../protocol/tensors.ts';
 import type { GroupedTensors, LossInputs } from './contracts.ts';
 import type { Program, Tensors } from './engine/engine.ts';
-import { contextOf, encoderOf, pretextOf } from './methods.ts';
+import { augmentationOf, contextOf, encoderOf, pretextOf } from './methods.ts';
 import { type Model, modelOf } from './model.ts';
 import { grouped, under, within } from './names.ts';
 import type { Ops } from './ops/ops.ts';
@@ -198,3 +198,17 @@ export const parametersIn = (state: NamedArrays): NamedArrays => ({
 
 /** The optimiser's state in what `Executable.get` gave; `initialState` takes it. */
 export const optimiserIn = (state: NamedArrays): NamedArrays => within('optimiser', state);
+
+/** `images` [n, h, w, c] in [0, 1] and `draws/…` → `view`, one augmented view of each, in [0, 1] and not normalised. */
+export function viewProgram(plan: Plan, batch: number): Program {
+  return {
+    name: nameOf('view', plan, [plan.augmentation, plan.data, batch]),
+    inputs: {
+      images: { shape: [batch, ...plan.data.shape], dtype: 'float32' },
+      ...under('draws', viewSpecs(plan, batch)),
+    },
+    run: (nn, inputs) => ({
+      view: augmentationOf(plan).apply(nn, inputs.images!, within('draws', inputs), plan.augmentation),
+    }),
+  };
+}

@@ -1,9 +1,19 @@
-/** `tacit data check`: what a folder or file holds, and whether it fits a plan, before anyone joins with it. */
+/** `tacit data`: whether a folder or file fits a plan, and what its images look like to a pretext task, before anyone joins. */
 import { type Command, Option } from 'commander';
+import type { EngineChoice } from '../../learning/engine/engine.ts';
 import { action, type Shell } from '../context.ts';
-import { integer, jsonOption, planOption, quietOption, withExample, withOptions } from '../options.ts';
+import {
+  engineOption,
+  integer,
+  jsonOption,
+  planOption,
+  quietOption,
+  seedOption,
+  withExample,
+  withOptions,
+} from '../options.ts';
 
-interface Options {
+interface CheckOptions {
   readonly plan?: string;
   readonly labelColumn?: string;
   readonly limit?: number;
@@ -11,23 +21,71 @@ interface Options {
   readonly quiet?: boolean;
 }
 
+export interface PreviewOptions {
+  readonly plan: string;
+  readonly out: string;
+  readonly count: number;
+  readonly views: number;
+  readonly seed?: number;
+  readonly labelColumn?: string;
+  readonly engine: EngineChoice;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+const PATH = 'folder of images, IDX or CSV file, or a bundled data set: digits, fashion-mnist';
+
+const labelColumnOption = (): Option =>
+  new Option('--label-column <name>', 'column of a CSV file that holds the label');
+
 export function addDataCommands(program: Command, shell: Shell): void {
   const data = program.command('data').description('look at data');
+  addCheck(data, shell);
+  addPreview(data, shell);
+}
+
+function addPreview(data: Command, shell: Shell): void {
+  const command = data
+    .command('preview')
+    .description('write a picture of some images and of the augmented views that a plan makes of them')
+    .argument('<path>', PATH);
+  withOptions(
+    command,
+    planOption().makeOptionMandatory(),
+    new Option('--out <file>', 'PNG file to write').default('views.png'),
+    new Option('--count <n>', 'examples, drawn by the seed').argParser(integer(1, 1000)).default(8),
+    new Option('--views <n>', 'views of each').argParser(integer(1, 100)).default(8),
+    seedOption(),
+    labelColumnOption(),
+    engineOption(),
+    jsonOption(),
+    quietOption(),
+  );
+  withExample(command, 'tacit data preview digits --plan digits --out views.png');
+  command.action(
+    action(shell, async (context, options: PreviewOptions, path: string) => {
+      const { preview } = await import('../preview.ts');
+      await preview(context, options, path);
+    }),
+  );
+}
+
+function addCheck(data: Command, shell: Shell): void {
   const check = data
     .command('check')
     .description('count, sizes, range and unreadable files of a data source, and how it fits a plan')
-    .argument('<path>', 'folder of images, IDX or CSV file, or a bundled data set: digits, fashion-mnist');
+    .argument('<path>', PATH);
   withOptions(
     check,
     planOption(),
-    new Option('--label-column <name>', 'column of a CSV file that holds the label'),
+    labelColumnOption(),
     new Option('--limit <n>', 'look at no more than n examples, spread evenly').argParser(integer(1)),
     jsonOption(),
     quietOption(),
   );
   withExample(check, 'tacit data check ~/pictures --plan plans/digits.yaml');
   check.action(
-    action(shell, async (context, options: Options, path: string) => {
+    action(shell, async (context, options: CheckOptions, path: string) => {
       const [{ dataArgument }, { reportOn, renderDataReport }] = await Promise.all([
         import('../data-argument.ts'),
         import('../data-report.ts'),

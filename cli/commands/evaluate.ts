@@ -18,7 +18,9 @@ export interface EvaluateOptions {
 export function addEvaluate(program: Command, shell: Shell): void {
   const command = program
     .command('evaluate')
-    .description('linear probe, nearest neighbours and effective rank of the encoder of a run')
+    .description(
+      'linear probe, nearest neighbours, confusion, effective rank, alignment and uniformity of the encoder of a run',
+    )
     .argument('<run>', 'run folder, or .safetensors file of an encoder')
     .addOption(options.dataOption().makeOptionMandatory());
   options.withOptions(

@@ -1,10 +1,12 @@
 /** The jobs that a training pool can run. A new one is a file under jobs/ and a line here. */
 import { central } from './jobs/central.ts';
 import { embed } from './jobs/embed.ts';
+import { embeddingMap } from './jobs/embedding-map.ts';
 import { evaluate } from './jobs/evaluate.ts';
 import { fineTune } from './jobs/fine-tune.ts';
 import { probe } from './jobs/probe.ts';
 import { train } from './jobs/train.ts';
+import { views } from './jobs/views.ts';
 
 export const jobs = {
   /** A participant's local round. */
@@ -19,6 +21,10 @@ export const jobs = {
   evaluate,
   /** Supervised training on a few labels: fine-tuning, or from scratch. */
   'fine-tune': fineTune,
+  /** Augmented views of some examples. */
+  views,
+  /** Features as points in the plane. */
+  'embedding-map': embeddingMap,
 } as const;
 
 export type JobName = keyof typeof jobs;

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { decode } from 'fast-png';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadPlan } from '../../cli/plan-file.ts';
 import { modelOf } from '../../learning/model.ts';
@@ -119,6 +120,16 @@ test('data check reports on a bundled set, an IDX folder and a limit', async () 
   expect(stdout).toMatch(/examples +500/);
 });
 
+test('data preview writes a picture of examples and of their views', { timeout: 60_000 }, async () => {
+  const out = at('views.png');
+  const args = ['--plan', 'digits', '--count', '3', '--views', '2', '--engine', 'eager:wasm', '--out', out];
+  const made = await result(['data', 'preview', 'digits', ...args]);
+  expect(made).toMatchObject({ out, examples: 3, views: 2, width: 3 * 68 + 4, height: 3 * 68 + 4 });
+  const picture = decode(readFileSync(out));
+  expect([picture.width, picture.height, picture.channels]).toEqual([208, 208, 1]);
+  expect(new Set(picture.data).size).toBeGreaterThan(10);
+});
+
 test('doctor finds what this test itself runs on', async () => {
   const { findings } = (await result(['doctor'])) as { findings: { name: string; ok: boolean; detail: string }[] };
   const found = new Map(findings.map((finding) => [finding.name, finding]));
@@ -170,6 +181,9 @@ describe('a run folder', { timeout: 120_000 }, () => {
     expect(scores.linearProbe).toBeGreaterThan(0.5);
     expect(scores.knn).toBeGreaterThan(0.5);
     expect(scores.rankMe).toBeGreaterThan(1);
+    expect(scores.alignment).toBeGreaterThan(0);
+    expect(scores.alignment).toBeLessThan(4);
+    expect((scores.confusion as number[][]).flat().reduce((a, b) => a + b)).toBe(100);
     expect(Object.keys(scores.perClass as object)).toHaveLength(10);
   });
 
