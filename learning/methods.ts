@@ -5,14 +5,16 @@ import { image } from './augmentation/image.ts';
 import type { Augmentation, Encoder, PretextContext, PretextTask } from './contracts.ts';
 import { conv } from './encoders/conv.ts';
 import { mlp } from './encoders/mlp.ts';
+import { resnet } from './encoders/resnet.ts';
 import { simclr } from './pretext/simclr.ts';
 import { spectral } from './pretext/spectral.ts';
+import { vicreg } from './pretext/vicreg.ts';
 
 const byName = <T extends { readonly name: string }>(...things: readonly T[]): ReadonlyMap<string, T> =>
   new Map(things.map((thing) => [thing.name, thing]));
 
-export const encoders: ReadonlyMap<string, Encoder> = byName<Encoder>(mlp, conv);
-export const pretexts: ReadonlyMap<string, PretextTask> = byName<PretextTask>(spectral, simclr);
+export const encoders: ReadonlyMap<string, Encoder> = byName<Encoder>(mlp, conv, resnet);
+export const pretexts: ReadonlyMap<string, PretextTask> = byName<PretextTask>(spectral, simclr, vicreg);
 export const augmentations: ReadonlyMap<string, Augmentation> = byName<Augmentation>(image);
 
 type Named = Plan['encoder'];

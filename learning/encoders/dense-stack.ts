@@ -8,7 +8,7 @@ import type { NamedArrays, TensorSpec } from '../../protocol/tensors.ts';
 import type { Manifest } from '../contracts.ts';
 import type { Tensors } from '../engine/engine.ts';
 import type { Ops } from '../ops/ops.ts';
-import { constant, scaledNormal } from './initialisation.ts';
+import { initialise } from './initialisation.ts';
 
 export interface DenseStack {
   /** Width of the input, of each hidden layer, and of the output. */
@@ -35,16 +35,8 @@ export function denseManifest(stack: DenseStack): Manifest {
 }
 
 export function denseInit(rng: Rng, stack: DenseStack): NamedArrays {
-  const last = lastOf(stack);
-  return Object.fromEntries(
-    Object.entries(denseManifest(stack)).map(([name, { shape }]) => {
-      if (name.endsWith('/kernel')) {
-        const gain = name === `dense${last}/kernel` ? 1 : 2;
-        return [name, scaledNormal(rng, shape, shape[0]!, gain)];
-      }
-      return [name, constant(shape, name.endsWith('/scale') ? 1 : 0)];
-    }),
-  );
+  const last = `dense${lastOf(stack)}/kernel`;
+  return initialise(rng, denseManifest(stack), (name) => (name === last ? 1 : 2));
 }
 
 /** x: [n, widths[0]] → [n, last width] */

@@ -1,4 +1,4 @@
-/** Both views through encoder and projector in one pass: nothing in them mixes examples, and one large product is faster. */
+/** Views through encoder and projector in one pass: nothing in them mixes examples, and one large product is faster. */
 import type { Tensor } from '@tensorflow/tfjs';
 import type { LossInputs, PretextContext } from '../contracts.ts';
 import { denseApply } from '../encoders/dense-stack.ts';
@@ -14,4 +14,10 @@ export function projectViews(
   const images = nn.tf.concat([...views], 0);
   const embedded = context.encoder.apply(nn, params.encoder!, images, context.encoderSpec);
   return denseApply(nn, params.projector!, embedded, projectorStack(context.spec.projector, context));
+}
+
+/** [views · batch, dim] → the rows of each view, [batch, dim] */
+export function splitViews({ tf }: Ops, rows: Tensor, views: number): Tensor[] {
+  const batch = rows.shape[0]! / views;
+  return Array.from({ length: views }, (_, i) => tf.slice(rows, [i * batch, 0], [batch, -1]));
 }

@@ -6,7 +6,7 @@ import type { Tensor } from '@tensorflow/tfjs';
 import { z } from 'zod';
 import type { PretextTask } from '../contracts.ts';
 import type { Ops } from '../ops/ops.ts';
-import { projectViews } from './embed-views.ts';
+import { projectViews, splitViews } from './embed-views.ts';
 import { projectorGroup, projectorSchema, projectorStack } from './projector.ts';
 
 const schema = z.strictObject({
@@ -21,9 +21,8 @@ type SimclrSpec = z.infer<typeof schema>;
 export function ntXent(nn: Ops, projections: Tensor, temperature: number): Tensor {
   const { tf } = nn;
   const rows = projections.shape[0]!;
-  const batch = rows / 2;
   const unit = nn.l2Normalise(projections);
-  const [first, second] = [tf.slice(unit, [0, 0], [batch, -1]), tf.slice(unit, [batch, 0], [batch, -1])];
+  const [first, second] = splitViews(nn, unit, 2) as [Tensor, Tensor];
   // every logit is at most 1/τ: subtracting it from all keeps the exponentials in (0, 1]
   const logits = tf.div(tf.sub(nn.matMul(unit, tf.transpose(unit)), 1), temperature); // [2B, 2B]
   const others = tf.sub(1, tf.eye(rows));

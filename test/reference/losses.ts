@@ -31,3 +31,24 @@ export function ntXent(first: Matrix, second: Matrix, temperature: number): numb
     }),
   );
 }
+
+/** λ·mean (z₁ − z₂)² + μ·Σ_views mean_j max(0, 1 − √(Var_j + 10⁻⁴)) + ν·Σ_views Σ_{i≠j} Cov_ij²/D; variances over B − 1. */
+export function vicreg(
+  first: Matrix,
+  second: Matrix,
+  weights: { readonly invariance: number; readonly variance: number; readonly covariance: number },
+): number {
+  const dim = first[0]!.length;
+  const distance = mean(first.flatMap((row, i) => row.map((v, j) => (v - second[i]![j]!) ** 2)));
+  let [hinges, covariances] = [0, 0];
+  for (const view of [first, second]) {
+    const centre = Array.from({ length: dim }, (_, j) => mean(view.map((row) => row[j]!)));
+    const covariance = (i: number, j: number): number =>
+      view.reduce((sum, row) => sum + (row[i]! - centre[i]!) * (row[j]! - centre[j]!), 0) / (view.length - 1);
+    for (let i = 0; i < dim; i++) {
+      hinges += Math.max(0, 1 - Math.sqrt(covariance(i, i) + 1e-4)) / dim;
+      for (let j = 0; j < dim; j++) if (j !== i) covariances += covariance(i, j) ** 2 / dim;
+    }
+  }
+  return weights.invariance * distance + weights.variance * hinges + weights.covariance * covariances;
+}

@@ -112,3 +112,38 @@ export const conv = (
     }
     return globalAveragePool(hidden);
   });
+
+const within = (prefix: string, weights: NamedWeights): NamedWeights =>
+  Object.fromEntries(
+    Object.entries(weights).flatMap(([name, w]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), w]] : [])),
+  );
+
+const add = (a: Image, b: Image): Image =>
+  a.map((row, y) => row.map((pixel, x) => pixel.map((v, c) => v + b[y]![x]![c]!)));
+
+/** Blocks relu(shortcut + residual) after a stem; a block has a shortcut of its own where the shape changes. */
+export const resnet = (
+  images: readonly Image[],
+  weights: NamedWeights,
+  { groups, depth }: { readonly groups: number; readonly depth: 8 | 18 },
+): Matrix =>
+  images.map((image) => {
+    const layer = (own: NamedWeights, at: string | number, x: Image, stride: number): Image =>
+      groupNorm(
+        conv2d(x, own[`conv${at}/kernel`]!, stride, 'same'),
+        own[`norm${at}/scale`]!,
+        own[`norm${at}/offset`]!,
+        groups,
+      );
+    let hidden = layer(within('stem/', weights), 0, image, 1).map((row) => relu(row));
+    const [stages, blocks] = depth === 8 ? [3, 1] : [4, 2];
+    for (let stage = 0; stage < stages; stage++)
+      for (let block = 0; block < blocks; block++) {
+        const own = within(`stage${stage}/block${block}/`, weights);
+        const stride = stage > 0 && block === 0 ? 2 : 1;
+        const inner = layer(own, 0, hidden, stride).map((row) => relu(row));
+        const shortcut = own['convShortcut/kernel'] ? layer(own, 'Shortcut', hidden, stride) : hidden;
+        hidden = add(shortcut, layer(own, 1, inner, 1)).map((row) => relu(row));
+      }
+    return globalAveragePool(hidden);
+  });

@@ -29,8 +29,8 @@ describe('completePlan', () => {
   });
 
   it.each([
-    ['encoder', /encoder\.name: there is no encoder "transformer".*mlp, conv/],
-    ['pretext', /pretext\.name: there is no pretext "transformer".*spectral, simclr/],
+    ['encoder', /encoder\.name: there is no encoder "transformer".*mlp, conv, resnet/],
+    ['pretext', /pretext\.name: there is no pretext "transformer".*spectral, simclr, vicreg/],
     ['augmentation', /augmentation\.name: there is no augmentation "transformer".*image/],
   ])('an unknown %s is answered with the known ones', (key, message) => {
     const error = refused({ ...minimalPlan, [key]: { name: 'transformer' } });

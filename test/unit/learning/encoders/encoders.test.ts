@@ -6,7 +6,7 @@ import { TacitError } from '../../../../protocol/errors.ts';
 import { stream } from '../../../../protocol/random.ts';
 import { sizeOf } from '../../../../protocol/tensors.ts';
 import { deviation, dot, randomArray, toImages, toNamedWeights } from '../../../reference/arrays.ts';
-import { conv, mlp } from '../../../reference/network.ts';
+import { conv, mlp, resnet } from '../../../reference/network.ts';
 import { BACKENDS } from '../ops/gradients.ts';
 
 const encoder = (name: string): Encoder => encoders.get(name)!;
@@ -22,7 +22,11 @@ const cases = [
   { name: 'mlp', options: { hidden: [6], dim: 4, normalisation: 'none' }, shape: [3, 3, 1] as const },
   { name: 'conv', options: { filters: [4, 8], strides: [1, 2], groups: 2 }, shape: [5, 6, 1] as const },
   { name: 'conv', options: { filters: [6], strides: [2], groups: 3 }, shape: [4, 4, 3] as const },
+  { name: 'resnet', options: { depth: 8, width: 4, groups: 2 }, shape: [7, 6, 1] as const },
+  { name: 'resnet', options: { depth: 18, width: 2, groups: 1 }, shape: [8, 8, 3] as const },
 ];
+
+const networks = { mlp, conv, resnet };
 
 describe('encoders', () => {
   it('have the parameters of their definition', () => {
@@ -30,6 +34,12 @@ describe('encoders', () => {
     // kernels of 3·3·1·32, 3·3·32·64 and 3·3·64·128, and a scale and an offset per filter
     expect(count('conv', {}, [28, 28, 1])).toBe(288 + 18432 + 73728 + 2 * (32 + 64 + 128));
     expect(count('conv', {}, [8, 8, 1])).toBe(count('conv', {}, [28, 28, 1]));
+    // stem, then per block two kernels and, where the shape changes, a shortcut; a scale and an offset per filter of each
+    const stages = [9 * 32 * 32 * 2, 9 * 32 * 64 + 9 * 64 * 64 + 32 * 64, 9 * 64 * 128 + 9 * 128 * 128 + 64 * 128];
+    const filters = 32 + 2 * 32 + 3 * 64 + 3 * 128;
+    expect(count('resnet', {}, [28, 28, 1])).toBe(9 * 32 + stages[0]! + stages[1]! + stages[2]! + 2 * filters);
+    // torchvision's ResNet-18 has 11,689,512: a 7×7 stem of 9,408, here 1,728, and a classifier of 513,000
+    expect(count('resnet', { depth: 18 }, [32, 32, 3])).toBe(11_689_512 - 9408 + 1728 - 513_000);
   });
 
   it.each(cases)('$name $options: initial values have the shapes of the manifest, from the seed alone', (entry) => {
@@ -55,6 +65,10 @@ describe('encoders', () => {
     expect(encoder('conv').schema.safeParse({ name: 'conv', groups: 7 }).success).toBe(false);
     expect(encoder('conv').schema.safeParse({ name: 'conv', strides: [1] }).success).toBe(false);
     expect(encoder('mlp').schema.safeParse({ name: 'mlp', width: 3 }).success).toBe(false);
+    expect(() => count('resnet', {}, [3, 9, 1])).toThrow('an image of 3×9 cannot be reduced 4-fold');
+    expect(() => count('resnet', { depth: 18 }, [7, 7, 1])).toThrow('8-fold');
+    expect(encoder('resnet').schema.safeParse({ name: 'resnet', depth: 50 }).success).toBe(false);
+    expect(encoder('resnet').schema.safeParse({ name: 'resnet', width: 12 }).success).toBe(false);
   });
 });
 
@@ -77,8 +91,11 @@ describe.each(BACKENDS)('encoders on %s', (backend) => {
       expect(z.shape).toEqual([3, encoder(name).dim(spec)]);
       return Float32Array.from(z.dataSync());
     });
-    const network = name === 'mlp' ? mlp : conv;
-    const expected = network(toImages(images), toNamedWeights(weights), options as never);
+    const expected = networks[name as keyof typeof networks](
+      toImages(images),
+      toNamedWeights(weights),
+      options as never,
+    );
     expect(deviation(found, expected.flat())).toBeLessThan(1e-5);
     expect(nn.tf.memory().numTensors).toBe(before);
   });

@@ -5,15 +5,25 @@ import type { Plan } from '../../../../../protocol/plan.ts';
 import { stream } from '../../../../../protocol/random.ts';
 import { float32, type NamedArrays, sizeOf } from '../../../../../protocol/tensors.ts';
 
-export const ENCODERS = {
+const ENCODERS = {
   mlp: { name: 'mlp', hidden: [32], dim: 16 },
   conv: { name: 'conv', filters: [4, 8], strides: [1, 2], groups: 2 },
+  resnet: { name: 'resnet', depth: 8, width: 2, groups: 1 },
 } as const;
-export const PRETEXTS = ['spectral', 'simclr'] as const;
+/** Each with a learning rate at which 50 steps stay where the loss is smooth: a diverging run magnifies rounding. */
+const PRETEXTS = { spectral: 1e-3, simclr: 1e-2, vicreg: 1e-4 } as const;
+
+/** Every pretext task with the cheapest encoder, and every encoder. */
+export const CASES: readonly Case[] = [
+  ...(Object.keys(PRETEXTS) as Case['pretext'][]).map((pretext) => ({ encoder: 'mlp', pretext }) as const),
+  { encoder: 'conv', pretext: 'spectral' },
+  { encoder: 'conv', pretext: 'simclr' },
+  { encoder: 'resnet', pretext: 'vicreg' },
+];
 
 export interface Case {
   readonly encoder: keyof typeof ENCODERS;
-  readonly pretext: (typeof PRETEXTS)[number];
+  readonly pretext: keyof typeof PRETEXTS;
   readonly optimiser?: object;
 }
 
@@ -28,7 +38,7 @@ export function planOf({ encoder, pretext, optimiser }: Case): Plan {
     training: {
       steps: 1,
       batch: 6,
-      optimiser: optimiser ?? { name: 'sgd', learningRate: 0.01, momentum: 0.9 },
+      optimiser: optimiser ?? { name: 'sgd', learningRate: PRETEXTS[pretext], momentum: 0.9 },
     },
     rounds: { count: 1, cohort: 2 },
     privacy: { mode: 'sealed', clipNorm: 1 },
