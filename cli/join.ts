@@ -3,19 +3,23 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 import type { ParticipantEvent } from '../client/events.ts';
 import { joinFromNode } from '../client/node/join.ts';
-import { type LocalPolicy, parsePolicy } from '../client/policy.ts';
+import { DEFAULT_POLICY, type LocalPolicy, parsePolicy } from '../client/policy.ts';
 import type { Traffic } from '../client/traffic.ts';
 import { within } from '../learning/names.ts';
 import { planBytesOf } from '../learning/run-folder.ts';
 import { TacitError } from '../protocol/errors.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { decodeSafetensors, encodeSafetensors } from '../protocol/safetensors.ts';
+import { readCertificate } from './certificate-file.ts';
 import type { JoinOptions } from './commands/join.ts';
 import type { Context } from './context.ts';
 import { dataArgument } from './data-argument.ts';
 import { closePoolsBeforeLeaving } from './leave.ts';
 import { participantLine } from './participant-lines.ts';
 import { formatCount } from './units.ts';
+
+/** Modes in which no single report can be read. */
+const MASKED_MODES = ['secagg'];
 
 async function readText(path: string, flag: string): Promise<string> {
   return readFile(path, 'utf8').catch((thrown: NodeJS.ErrnoException) => {
@@ -41,6 +45,16 @@ async function readPolicy(path: string): Promise<LocalPolicy> {
     });
   }
 }
+
+/** The policy with what the flags say laid over it. */
+const policyOf = (options: JoinOptions, policy: LocalPolicy): LocalPolicy => ({
+  ...policy,
+  ...(options.minCohort === undefined ? {} : { minCohort: options.minCohort, minSecureCohort: options.minCohort }),
+  ...(options.requireSecagg ? { privacyModes: MASKED_MODES } : {}),
+  ...(options.requireCertificates ? { requireCertificates: true } : {}),
+  ...(options.operator === undefined ? {} : { operatorKeys: [options.operator] }),
+  ...(options.maxContributions === undefined ? {} : { maxContributionsPerModel: options.maxContributions }),
+});
 
 /** What is remembered of the events for the result. */
 interface Seen {
@@ -77,7 +91,8 @@ async function saveModel(path: string, model: Uint8Array, modelHash: string, pla
 export async function join(context: Context, options: JoinOptions, url: string): Promise<void> {
   const data = await dataArgument(options.data, options.labelColumn);
   const seen: Seen = {};
-  const policy = options.policy === undefined ? undefined : await readPolicy(options.policy);
+  const policy = policyOf(options, options.policy === undefined ? DEFAULT_POLICY : await readPolicy(options.policy));
+  const certificate = options.certificate === undefined ? undefined : await readCertificate(options.certificate);
   const ca = options.ca === undefined ? undefined : await readText(options.ca, '--ca');
   closePoolsBeforeLeaving();
   const joined = await joinFromNode({
@@ -85,6 +100,7 @@ export async function join(context: Context, options: JoinOptions, url: string):
     data,
     fingerprint: options.fingerprint,
     identity: options.identity,
+    certificate,
     folder: options.state,
     policy,
     ca,

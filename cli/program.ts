@@ -6,6 +6,7 @@ import { EXIT } from '../protocol/errors.ts';
 import { addDataCommands } from './commands/data.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addEmbed } from './commands/embed.ts';
+import { addEnroll } from './commands/enroll.ts';
 import { addEvaluate } from './commands/evaluate.ts';
 import { addFinetune } from './commands/finetune.ts';
 import { addJoin } from './commands/join.ts';
@@ -14,6 +15,7 @@ import { addPlanCommands } from './commands/plan.ts';
 import { addServe } from './commands/serve.ts';
 import { addSimulate } from './commands/simulate.ts';
 import { addStart } from './commands/start.ts';
+import { addVerify } from './commands/verify.ts';
 import type { Shell } from './context.ts';
 import { packageRoot } from './package-root.ts';
 
@@ -58,6 +60,8 @@ export function buildProgram(shell: Shell): Command {
     addPlanCommands,
     addDataCommands,
     addKeygen,
+    addEnroll,
+    addVerify,
     addDoctor,
   ]) {
     add(program, shell);

@@ -21,8 +21,8 @@ export interface Agreement {
   readonly planHashHex: string;
   readonly model: Model;
   readonly exchanges: readonly Exchange[];
-  /** The sealing suite of all reports: the plan's best that is spoken here. */
-  readonly suite: SealingSuite;
+  /** The sealing suite of all reports: the plan's best that is spoken here; undefined where reports are masked instead. */
+  readonly suite: SealingSuite | undefined;
 }
 
 /** Reads the bytes of a plan. @throws TacitError plan/invalid, plan/unknown-name, plan/refused */
@@ -70,7 +70,7 @@ export async function agree(peer: ParticipantPeer, signedIn: SignedIn, options: 
     options.onRefused(refusals);
     throw refusedBecause(refusals);
   }
-  const suite = chooseSuite(plan.privacy.suites);
+  const suite = plan.privacy.mode === 'sealed' ? chooseSuite(plan.privacy.suites) : undefined;
   const exchanges = exchangesOf(plan, model.reportShape);
   return { plan, planHash: joined.planHash, planHashHex, model, exchanges, suite };
 }

@@ -193,7 +193,7 @@ function untilClosed<T>(peer: ParticipantPeer, work: Promise<T>): Promise<T> {
 }
 
 const seal = (at: Workplace, { offer, offerHash }: Contribution, words: Int32Array): Promise<Uint8Array> =>
-  at.agreement.suite.seal(
+  at.agreement.suite!.seal(
     at.crypto,
     at.aggregatorKey,
     {
@@ -220,7 +220,7 @@ async function upload(
   const push = {
     offerHash,
     exchange: 0,
-    suite: at.agreement.suite.name,
+    suite: at.agreement.suite!.name,
     hash,
     bytes: sealed,
     onProgress: (done: number) => at.emit({ type: 'uploading', round, attempt, bytes: done, total: sealed.length }),

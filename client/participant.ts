@@ -5,6 +5,7 @@
 import { toHex, utf8 } from '../protocol/bytes.ts';
 import type { CryptoProvider } from '../protocol/crypto/provider.ts';
 import { asTacitError, TacitError } from '../protocol/errors.ts';
+import type { CommitRecord } from '../protocol/messages.ts';
 import { type ParticipantPeer, participantPeer } from '../protocol/peer.ts';
 import { SUITES } from '../protocol/plan.ts';
 import { LIMITS } from '../protocol/transport.ts';
@@ -20,7 +21,7 @@ import { type Finished, type Link, type ParticipantState, takePart, WAITING } fr
 import { type SignedIn, signIn } from './sign-in.ts';
 import { memoryStore, type ParticipantStore } from './store.ts';
 import { counted, type Traffic } from './traffic.ts';
-import { afterJoining } from './transcript.ts';
+import { catchUp, type TranscriptView } from './transcript.ts';
 
 const SOFTWARE = 'tacit';
 /** How long leaving may take: the coordinator is told, but not waited for. */
@@ -169,8 +170,9 @@ async function participate(life: Life, peer: ParticipantPeer): Promise<Finished>
   const pinned = options.fingerprint !== undefined;
   emit({ type: 'joined', participant: options.identity.id, fingerprint, pinned, round: joined.round });
   const { agreement, names } = await agreeOnce(life, peer, signedIn);
-  await noteStanding(life, agreement, names, joined);
-  return takePart(linkOf(life, peer, signedIn, agreement, names));
+  const transcript = transcriptOf(life, peer, signedIn);
+  await noteStanding(life, transcript, agreement, names, joined);
+  return takePart(linkOf(life, peer, signedIn, agreement, names, transcript));
 }
 
 /** Agrees to the plan on the first joining, and holds the coordinator to it on every later one. */
@@ -205,17 +207,46 @@ async function namesFor(crypto: CryptoProvider, { fingerprint, task }: SignedIn)
   return { notebook: `notebook.${key}`, local: `local.${key}` };
 }
 
-/** Holds the coordinator to the rounds that were seen before. */
-async function noteStanding(life: Life, agreement: Agreement, names: Names, joined: SignedIn['joined']): Promise<void> {
+/** Asks the coordinator for links of its transcript, as fast as it answers. */
+function transcriptOf({ options, signal }: Life, peer: ParticipantPeer, { serverKey }: SignedIn): TranscriptView {
+  const fetch = async (from: number): Promise<readonly CommitRecord[]> => {
+    for (;;) {
+      try {
+        return (await peer.request({ type: 'history', from })).message.records;
+      } catch (thrown) {
+        const { code, retryAfterMs = 1000 } = asTacitError(thrown);
+        if (code !== 'wire/rate-limited' || signal.aborted) throw thrown;
+        await pause(retryAfterMs, signal);
+      }
+    }
+  };
+  return { crypto: options.crypto, serverKey, fetch };
+}
+
+/** Holds the coordinator to the rounds that were seen before, and to those that were missed. */
+async function noteStanding(
+  life: Life,
+  transcript: TranscriptView,
+  agreement: Agreement,
+  names: Names,
+  joined: SignedIn['joined'],
+): Promise<void> {
   const { state, store } = life;
   const before = notesOf(state.notebook, agreement.planHashHex);
-  const notes = afterJoining(before, joined);
+  const notes = await catchUp(transcript, before, joined);
   if (notes === before) return;
   state.notebook = withNotes(state.notebook, agreement.planHashHex, notes);
   await writeNotebook(store, names.notebook, state.notebook);
 }
 
-function linkOf(life: Life, peer: ParticipantPeer, signedIn: SignedIn, agreement: Agreement, names: Names): Link {
+function linkOf(
+  life: Life,
+  peer: ParticipantPeer,
+  signedIn: SignedIn,
+  agreement: Agreement,
+  names: Names,
+  transcript: TranscriptView,
+): Link {
   const { options, policy, store, state, seed, emit } = life;
   return {
     peer,
@@ -229,6 +260,7 @@ function linkOf(life: Life, peer: ParticipantPeer, signedIn: SignedIn, agreement
     seed,
     policy,
     state,
+    transcript,
     keepModel: options.keepModel ?? true,
     now: options.now ?? Date.now,
     emit,

@@ -4,6 +4,7 @@
  */
 import { modelOf } from '../learning/model.ts';
 import type { Plan } from '../protocol/plan.ts';
+import { trustOf } from '../protocol/trust.ts';
 
 /** One line of a description. */
 export interface Fact {
@@ -87,9 +88,13 @@ export function factsOf(plan: Plan): readonly Fact[] {
   ];
 }
 
-function privacyWords({ privacy }: Plan): string {
+function privacyWords({ privacy, admission }: Plan): string {
   const { mode } = privacy;
   switch (mode) {
+    case 'secagg':
+      return admission.certificates === 'required'
+        ? 'secagg with certificates: masked, so that the coordinator can read sums over many participants only'
+        : 'secagg, honest-but-curious coordinator: masked, so that a coordinator that keeps to the rules can read sums over many participants only';
     case 'sealed':
       return 'sealed: encrypted to the coordinator, which can open each participant’s weight update';
     default:
@@ -104,12 +109,16 @@ export function sharingOf(plan: Plan): Sharing {
     plan.privacy.weights === 'examples'
       ? `How many images you train on, up to ${plan.privacy.maxExamples.toLocaleString('en')}: it sets the weight of your update.`
       : 'Not even the number of your images: every update weighs the same.';
+  const masked = plan.privacy.mode !== 'sealed';
+  const protection = masked
+    ? 'masked with random numbers that cancel only in the sum over all participants of the round.'
+    : 'sealed so that only this coordinator can open it.';
   return {
     leaves: [
       `In each round that you take part in, your weight update: how training on your images changed the encoder, ${count(parameters, 'number')}, ` +
-        `cut to a length of ${plan.privacy.clipNorm} and sealed so that only this coordinator can open it.`,
+        `cut to a length of ${plan.privacy.clipNorm} and ${protection}`,
       ...(plan.privacy.weights === 'examples' ? [weight] : []),
-      'The average training loss of the round.',
+      `The average training loss of the round${masked ? ', masked too' : ''}.`,
       'A public key that stands for this browser and, as with every web page, your network address and when you are here.',
     ],
     stays: [
@@ -118,9 +127,24 @@ export function sharingOf(plan: Plan): Sharing {
       'The private key of this browser, and the randomness of your training.',
       ...(plan.privacy.weights === 'uniform' ? [weight] : []),
     ],
-    note:
-      'The coordinator can open each participant’s weight update. An update is not an image, but somebody determined may be able to ' +
-      'infer something about the images it was computed from. Other participants see only the averaged encoder. ' +
-      'Take part if you trust whoever runs this coordinator with that.',
+    note: masked ? maskedNote(plan) : SEALED_NOTE,
   };
+}
+
+const SEALED_NOTE =
+  'The coordinator can open each participant’s weight update. An update is not an image, but somebody determined may be able to ' +
+  'infer something about the images it was computed from. Other participants see only the averaged encoder. ' +
+  'Take part if you trust whoever runs this coordinator with that.';
+
+function maskedNote(plan: Plan): string {
+  const { could, couldNot } = trustOf(plan);
+  const trust =
+    plan.admission.certificates === 'required'
+      ? 'Every participant’s key is certified by an operator, and your browser checks that.'
+      : 'This holds for an honest-but-curious coordinator: nobody certifies the participants, so one that breaks its own rules ' +
+        'could make some up, until a sum holds little but your update.';
+  return (
+    `The coordinator can see ${could.join('; ')}. It cannot see ${couldNot.join('; ')}. ${trust} ` +
+    'What a sum itself shows is not hidden, and this page itself comes from the coordinator.'
+  );
 }

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { toHex } from '../protocol/bytes.ts';
 import { type ErrorCode, TacitError } from '../protocol/errors.ts';
 import type { Offer } from '../protocol/messages.ts';
-import type { Plan } from '../protocol/plan.ts';
+import { LEAST_SECURE_COHORT, type Plan } from '../protocol/plan.ts';
 import { type Notebook, notesOf } from './notebook.ts';
 
 /** Names that are allowed; `any` allows whatever this version of the software knows. */
@@ -24,10 +24,14 @@ const policySchema = z.strictObject({
   planHashes: allowed,
   /** Refuse plans that admit participants without a certificate signed by the operator. */
   requireCertificates: z.boolean().default(false),
+  /** Operators' keys (base64url) whose certificates count, if only those do: a plan names a key, and a coordinator wrote the plan. */
+  operatorKeys: allowed,
   /** Fewest participants that a round must want: in a cohort of one, the new model shows everybody that one update. */
   minCohort: least(2),
   /** Fewest reports with which the plan may commit a round. */
   minReports: least(1),
+  /** Fewest participants whose reports may be added up under masks; checked in the plan and again at every step of a session. */
+  minSecureCohort: z.int().min(LEAST_SECURE_COHORT).default(5),
   /** Fewest local steps: an update of a single step says more about its batch than one of many. */
   minSteps: least(1),
   maxSteps: most(10_000),
@@ -90,7 +94,7 @@ export function checkPlan(policy: LocalPolicy, plan: Plan, facts: PlanFacts): re
     if (!allows(policy[floor], value))
       refuse(floor, `${what} "${value}" is not allowed here (${listed(policy[floor])})`);
   };
-  const atLeast = (floor: 'minCohort' | 'minReports' | 'minSteps', what: string, value: number) => {
+  const atLeast = (floor: 'minCohort' | 'minSecureCohort' | 'minReports' | 'minSteps', what: string, value: number) => {
     if (value < policy[floor]) refuse(floor, `${what} is ${value}; at least ${policy[floor]} is required here`);
   };
   const atMost = (
@@ -110,6 +114,13 @@ export function checkPlan(policy: LocalPolicy, plan: Plan, facts: PlanFacts): re
   name('privacyModes', 'the privacy mode', plan.privacy.mode);
   if (policy.requireCertificates && plan.admission.certificates !== 'required') {
     refuse('requireCertificates', 'the plan admits participants without a certificate, so some may be invented');
+  }
+  const { certificates, operatorKey = '' } = plan.admission;
+  if (policy.operatorKeys !== 'any' && (certificates === 'none' || !policy.operatorKeys.includes(operatorKey))) {
+    refuse('operatorKeys', "the plan's participants are not certified by an operator that is known here");
+  }
+  if (plan.privacy.mode !== 'sealed') {
+    atLeast('minSecureCohort', 'the number of reports in a masked sum', plan.rounds.minReports);
   }
   atLeast('minCohort', 'the cohort', plan.rounds.cohort);
   atLeast('minReports', 'the number of reports that commits a round', plan.rounds.minReports);

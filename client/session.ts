@@ -11,7 +11,7 @@ import { errorOf } from '../protocol/peer.ts';
 import { type Contribution, contribute, contributionFor, type Workplace } from './contribution.ts';
 import { afterAccepting, afterContributing, type Notebook, notesOf, withNotes } from './notebook.ts';
 import { checkOffer, type LocalPolicy } from './policy.ts';
-import { afterRecord } from './transcript.ts';
+import { afterRecord, type TranscriptView } from './transcript.ts';
 
 /** Where a participant stands. `reported`: its report is acknowledged, and the round is not committed yet. */
 export type Session =
@@ -44,6 +44,7 @@ export interface Finished {
 export interface Link extends Omit<Workplace, 'local' | 'beforeSending' | 'acknowledged'> {
   readonly policy: LocalPolicy;
   readonly state: ParticipantState;
+  readonly transcript: TranscriptView;
   readonly keepModel: boolean;
   readonly now: () => number;
   /** Makes the notebook durable. */
@@ -218,9 +219,9 @@ async function decline(peer: Link['peer'], offerHash: Uint8Array, code: ErrorCod
 }
 
 async function takeCommit(link: Link, { commit }: ServerMessageOf<'committed'>): Promise<void> {
-  const { crypto, serverKey, agreement, state, emit, save } = link;
+  const { transcript, agreement, state, emit, save } = link;
   const before = notesOf(state.notebook, agreement.planHashHex);
-  const notes = await afterRecord(crypto, serverKey, before, commit);
+  const notes = await afterRecord(transcript, before, commit);
   if (notes === before) return;
   state.notebook = withNotes(state.notebook, agreement.planHashHex, notes);
   await save(state.notebook);

@@ -17,48 +17,64 @@ const forked = (what: string): TacitError =>
       "remove this participant's notebook; otherwise do not take part.",
   });
 
-/** What the coordinator says on joining about the rounds so far. */
+/** Where the coordinator says that the transcript stands. */
 export interface Standing {
   readonly round: number;
   readonly head: Uint8Array;
 }
 
-/**
- * The notes after joining. Rounds that were missed cannot be checked link by link; going back, or another head for the same
- * round, is refused.
- * @throws TacitError auth/forked-transcript
- */
-export function afterJoining(notes: RunNotes, standing: Standing): RunNotes {
-  const head = toHex(standing.head);
-  if (standing.round < notes.round) {
-    throw forked(`the transcript has ${standing.round} rounds; ${notes.round} were seen before`);
-  }
-  if (standing.round === notes.round) {
-    if (head !== notes.head) throw forked(`after ${notes.round} rounds the transcript has another head than before`);
-    return notes;
-  }
-  const { modelHash: _unknown, ...kept } = notes;
-  return { ...kept, head, round: standing.round };
+/** How a participant looks at a coordinator's transcript. */
+export interface TranscriptView {
+  readonly crypto: CryptoProvider;
+  readonly serverKey: Uint8Array;
+  /** Gets links from a round on, some at a time. */
+  readonly fetch: (from: number) => Promise<readonly CommitRecord[]>;
 }
 
 /**
- * The notes after one more committed round; the same notes if this very round was noted already. When rounds in between were
- * missed, the record is where the transcript now stands, as on joining.
- * @throws TacitError auth/bad-signature, auth/forked-transcript
+ * The notes after the links up to `standing` were looked at: none that was seen may be gone or another, each that was missed must
+ * follow the one before, and the last is signed, which vouches for all before it.
+ * @throws TacitError auth/forked-transcript, auth/bad-signature
  */
-export async function afterRecord(
-  crypto: CryptoProvider,
-  serverKey: Uint8Array,
-  notes: RunNotes,
-  record: CommitRecord,
-): Promise<RunNotes> {
+export async function catchUp(view: TranscriptView, notes: RunNotes, standing: Standing): Promise<RunNotes> {
+  const { crypto, serverKey, fetch } = view;
+  if (standing.round < notes.round) {
+    throw forked(`the transcript has ${standing.round} rounds; ${notes.round} were seen before`);
+  }
+  let head: Uint8Array = fromHex(notes.head);
+  let last: CommitRecord | undefined;
+  for (let round = notes.round; round < standing.round; ) {
+    const records = (await fetch(round)).slice(0, standing.round - round);
+    if (records.length === 0) throw forked(`the record of round ${round + 1} is held back`);
+    for (const record of records) {
+      if (record.round !== round || !equalBytes(record.prevHead, head)) {
+        throw forked(`the record of round ${record.round + 1} does not follow the ${round} rounds before`);
+      }
+      head = await headAfter(crypto, record);
+      last = record;
+      round += 1;
+    }
+  }
+  if (!equalBytes(head, standing.head)) {
+    throw forked(`after ${standing.round} rounds the transcript has another head than its records give`);
+  }
+  if (!last) return notes;
+  await verifyStatement(crypto, serverKey, commitStatement(last), last.signature);
+  return { ...notes, head: toHex(head), round: standing.round, modelHash: toHex(last.modelHash) };
+}
+
+/**
+ * The notes after one more committed round, and after those before it that were missed; the same notes if this very round was
+ * noted already. @throws TacitError auth/bad-signature, auth/forked-transcript
+ */
+export async function afterRecord(view: TranscriptView, notes: RunNotes, record: CommitRecord): Promise<RunNotes> {
+  const { crypto, serverKey } = view;
   await verifyStatement(crypto, serverKey, commitStatement(record), record.signature);
   const head = toHex(await headAfter(crypto, record));
   if (head === notes.head) return notes;
-  const modelHash = toHex(record.modelHash);
-  if (record.round > notes.round) return { ...notes, head, round: record.round + 1, modelHash };
-  if (record.round < notes.round || !equalBytes(record.prevHead, fromHex(notes.head))) {
-    throw forked(`the record of round ${record.round + 1} does not follow the ${notes.round} rounds seen before`);
+  if (record.round < notes.round) {
+    throw forked(`another record of round ${record.round + 1} than before, after ${notes.round} rounds`);
   }
-  return { ...notes, head, round: notes.round + 1, modelHash };
+  const before = await catchUp(view, notes, { round: record.round, head: record.prevHead });
+  return { ...before, head, round: record.round + 1, modelHash: toHex(record.modelHash) };
 }

@@ -2,6 +2,7 @@
  * A run folder: what a federated run leaves behind, as plain files that people and other programs can read.
  *   plan.json            the resolved plan, byte for byte as it was sent (its SHA-256 is the plan hash)
  *   metrics.jsonl        one JSON object per round and per measurement
+ *   transcript.jsonl     one JSON object per committed round: its offer, its signed link and the key that signed it
  *   checkpoints/         round-000012.safetensors: all aggregated parameters after that round
  *   encoder.safetensors  the final encoder (names `encoder/…`), with the plan in its metadata
  *   report.html          the report;  result.json: the result, as the CLI prints it with --json
@@ -13,12 +14,14 @@ import { TacitError } from '../protocol/errors.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { decodeSafetensors, encodeSafetensors } from '../protocol/safetensors.ts';
 import type { NamedArrays } from '../protocol/tensors.ts';
+import { type Link, linkToJson } from '../protocol/transcript.ts';
 import { completePlan } from './registry.ts';
 
 /** Names of the files of a run, relative to its folder. */
 export const RUN_FILES = {
   plan: 'plan.json',
   metrics: 'metrics.jsonl',
+  transcript: 'transcript.jsonl',
   checkpoints: 'checkpoints',
   encoder: 'encoder.safetensors',
   report: 'report.html',
@@ -30,6 +33,8 @@ export interface RunWriter {
   readonly dir: string;
   /** Appends one line to metrics.jsonl. */
   metrics(values: Readonly<Record<string, unknown>>): Promise<void>;
+  /** Appends links to transcript.jsonl; the link of the first round begins it anew. */
+  transcript(links: readonly Link[], serverKey: Uint8Array): Promise<void>;
   /** Stores a safetensors file as checkpoints/round-NNNNNN.safetensors. */
   checkpoint(round: number, bytes: Uint8Array): Promise<void>;
   /** Stores the final encoder; the plan is added to `metadata`, so that the file can be used without its folder. */
@@ -111,6 +116,11 @@ export async function createRun(
     dir,
     metrics: (values) =>
       stored(at(RUN_FILES.metrics), () => appendFile(at(RUN_FILES.metrics), `${JSON.stringify(values)}\n`)),
+    transcript: (links, serverKey) => {
+      const lines = links.map((link) => `${linkToJson({ ...link, serverKey })}\n`).join('');
+      const put = links[0]?.offer.round === 0 ? writeFile : appendFile;
+      return stored(at(RUN_FILES.transcript), () => put(at(RUN_FILES.transcript), lines));
+    },
     checkpoint: (round, model) => write(join(RUN_FILES.checkpoints, checkpointName(round)), model),
     finalEncoder: (encoder, metadata = {}) => {
       const { arrays, metadata: own } =
@@ -123,7 +133,8 @@ export async function createRun(
   };
 }
 
-const checkpointName = (round: number): string => `round-${String(round).padStart(6, '0')}.safetensors`;
+/** Name of the checkpoint of a round, counted from 1, within `checkpoints`. */
+export const checkpointName = (round: number): string => `round-${String(round).padStart(6, '0')}.safetensors`;
 
 const encoderOf = (arrays: NamedArrays): NamedArrays =>
   Object.fromEntries(Object.entries(arrays).filter(([name]) => name.startsWith('encoder/')));

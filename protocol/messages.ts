@@ -12,6 +12,9 @@ z.config({ jitless: true });
 
 export const PROTOCOL_VERSION = 1;
 
+/** Links of the transcript in one `records`: their header stays below half of what a frame's may have. */
+export const RECORDS_AT_ONCE = 64;
+
 const bytes = (length: number) =>
   z.custom<Uint8Array>((v) => v instanceof Uint8Array && v.length === length, `must be ${length} bytes`);
 const upTo = (max: number) =>
@@ -42,7 +45,7 @@ const capabilitiesSchema = z.object({
 export type Capabilities = z.infer<typeof capabilitiesSchema>;
 
 /** A signed invitation to one attempt at one round (SECURITY-relevant fields only; all else is in the plan). */
-const offerSchema = z.strictObject({
+export const offerSchema = z.strictObject({
   v: z.literal(PROTOCOL_VERSION),
   task: identifier,
   kind: z.enum(['train', 'evaluate', 'statistics']),
@@ -72,7 +75,7 @@ export type ExchangeStart = z.infer<typeof exchangeSchema>;
  * One link of the transcript (§9), signed as statement `commit`: head = SHA-256(prevHead ‖ canon(commit)).
  * Round and attempt are bound through offerHash; here they only help to find the offer.
  */
-const commitRecordSchema = z.strictObject({
+export const commitRecordSchema = z.strictObject({
   offerHash: hash,
   round: u32,
   attempt: u32,
@@ -130,6 +133,8 @@ const clientSchemas = [
     /** Statement `upload`. */
     signature,
   }),
+  /** Asks for links of the transcript, oldest first, from round `from` on. */
+  z.strictObject({ type: z.literal('history'), ...request, from: u32 }),
   z.strictObject({ type: z.literal('bye'), ...request }),
 ] as const;
 
@@ -174,6 +179,8 @@ const serverSchemas = [
   /** Reply to `commit`, `decline` and `bye`. */
   z.strictObject({ type: z.literal('ok'), ...reply }),
   z.strictObject({ type: z.literal('committed'), commit: commitRecordSchema }),
+  /** Reply to `history`: the links from round `from` on, none if there are no more. */
+  z.strictObject({ type: z.literal('records'), ...reply, records: z.array(commitRecordSchema).max(RECORDS_AT_ONCE) }),
   z.strictObject({
     type: z.literal('failed'),
     offerHash: hash,
@@ -219,6 +226,7 @@ export const REPLY_TO = {
   upload: 'got',
   put: 'got',
   commit: 'ok',
+  history: 'records',
   bye: 'ok',
 } as const satisfies Record<ClientMessage['type'], ServerMessage['type']>;
 export type ReplyTo<T extends ClientMessage['type']> = ServerMessageOf<(typeof REPLY_TO)[T]>;

@@ -102,19 +102,30 @@ const strategySchema = z.discriminatedUnion('name', [
 export const SUITES = ['x25519-aes256gcm', 'nacl-box'] as const;
 export type SuiteName = (typeof SUITES)[number];
 
+/** What every mode does to a report before it leaves a participant. */
+const clippedAndWeighted = {
+  /** L2 norm to which a participant's delta is clipped. */
+  clipNorm: z.number().positive().max(1e6),
+  /** `examples`: weight min(n, maxExamples) / maxExamples; `uniform`: weight 1. */
+  weights: z.enum(['examples', 'uniform']).default('examples'),
+  maxExamples: positiveInt.default(1000),
+};
+
 const privacySchema = z.discriminatedUnion('mode', [
   z.strictObject({
     mode: z.literal('sealed'),
-    /** L2 norm to which a participant's delta is clipped. */
-    clipNorm: z.number().positive().max(1e6),
-    /** `examples`: weight min(n, maxExamples) / maxExamples; `uniform`: weight 1. */
-    weights: z.enum(['examples', 'uniform']).default('examples'),
-    maxExamples: positiveInt.default(1000),
+    ...clippedAndWeighted,
     /** Sealing suites that the plan admits, best first. */
     suites: z
       .array(z.enum(SUITES))
       .min(1)
       .default([...SUITES]),
+  }),
+  z.strictObject({
+    mode: z.literal('secagg'),
+    ...clippedAndWeighted,
+    /** Admits rounds of three, of which none may drop out: with so few, one that vanishes fails the attempt. */
+    allowNoDropout: z.boolean().default(false),
   }),
 ]);
 
@@ -205,9 +216,39 @@ export function planError(error: z.ZodError, prefix = ''): TacitError {
   });
 }
 
-/** Checks an object against the plan's schema and fills in the defaults. @throws TacitError plan/invalid, plan/unknown-name */
+/** The sealing suites that the plan admits: none where reports are masked instead. */
+export const suitesOf = ({ privacy }: Plan): readonly SuiteName[] => (privacy.mode === 'sealed' ? privacy.suites : []);
+
+/** The fewest participants whose reports may be summed under masks, whatever a plan or a policy says: a sum of two gives each the other's. */
+export const LEAST_SECURE_COHORT = 3;
+
+/** @throws TacitError plan/refused when the cohort is too small for what the privacy mode promises */
+function checkCohort({ privacy, rounds }: Plan): void {
+  if (privacy.mode === 'sealed') return;
+  const refuse = (text: string, hint: string): never => {
+    throw new TacitError('plan/refused', text, { where: 'rounds.minReports', hint });
+  };
+  if (rounds.minReports < LEAST_SECURE_COHORT) {
+    refuse(
+      `rounds.minReports is ${rounds.minReports}: a sum of fewer than ${LEAST_SECURE_COHORT} reports hides nothing`,
+      `Set rounds.minReports to ${LEAST_SECURE_COHORT} or more, and rounds.cohort to no less.`,
+    );
+  }
+  if (rounds.minReports === LEAST_SECURE_COHORT && !privacy.allowNoDropout) {
+    refuse(
+      `rounds.minReports is ${rounds.minReports}: of three participants under masks none may drop out`,
+      'Set rounds.minReports to 4 or more, or privacy.allowNoDropout to true if attempts may fail for that.',
+    );
+  }
+}
+
+/**
+ * Checks an object against the plan's schema and fills in the defaults.
+ * @throws TacitError plan/invalid, plan/unknown-name, plan/refused
+ */
 export function parsePlan(value: unknown): Plan {
   const parsed = planSchema.safeParse(value);
   if (!parsed.success) throw planError(parsed.error);
+  checkCohort(parsed.data);
   return parsed.data;
 }

@@ -7,7 +7,7 @@ import { toWords } from '../protocol/bytes.ts';
 import type { CryptoProvider } from '../protocol/crypto/provider.ts';
 import { TacitError } from '../protocol/errors.ts';
 import { addWords, checkReport } from '../protocol/fixed-point.ts';
-import type { Plan } from '../protocol/plan.ts';
+import { type Plan, suitesOf } from '../protocol/plan.ts';
 import { type OpenedSum, openSum } from '../protocol/report.ts';
 import type { SealContext } from '../protocol/sealing/suite.ts';
 import { suiteNamed } from '../protocol/sealing/suites.ts';
@@ -61,9 +61,9 @@ export function aggregationOf({ crypto, plan, exchange, secret }: AggregationCon
   const { maxCohort } = plan.rounds;
   const opening = gate(OPENED_AT_ONCE);
   let reports = 0;
-  const sealedBytes = (suite: string): number => suiteNamed(suite, plan.privacy.suites).sealedBytes(4 * words);
+  const sealedBytes = (suite: string): number => suiteNamed(suite, suitesOf(plan)).sealedBytes(4 * words);
   const open = async (suite: string, context: SealContext, sealed: Uint8Array): Promise<Int32Array> => {
-    const opened = toWords(await suiteNamed(suite, plan.privacy.suites).open(crypto, secret, context, sealed));
+    const opened = toWords(await suiteNamed(suite, suitesOf(plan)).open(crypto, secret, context, sealed));
     checkReport(exchange, opened, maxCohort);
     return opened;
   };

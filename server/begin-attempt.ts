@@ -24,6 +24,6 @@ export async function beginAttempt(context: AttemptContext): Promise<Attempt> {
   };
   const offerHash = await offerHashOf(crypto, offer);
   const signature = await identity.sign(offerStatement(offer));
-  const sums = await openSums(federation, progress, offerHash, model);
+  const sums = await openSums(federation, progress, { offer, offerHash }, model);
   return new Attempt(context, { type: 'offer', offer, signature }, offerHash, sums);
 }

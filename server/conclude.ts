@@ -2,6 +2,7 @@
 import { asBytes, toHex } from '../protocol/bytes.ts';
 import { unflatten } from '../protocol/flatten.ts';
 import { commitStatement, headAfter } from '../protocol/identity.ts';
+import type { Offer } from '../protocol/messages.ts';
 import type { OpenedSum } from '../protocol/report.ts';
 import { assertFinite, encodeSafetensors } from '../protocol/safetensors.ts';
 import type { NamedArrays } from '../protocol/tensors.ts';
@@ -20,9 +21,8 @@ export interface Concluded {
 }
 
 export interface CommitFacts {
+  readonly offer: Offer;
   readonly offerHash: Uint8Array;
-  readonly round: number;
-  readonly attempt: number;
   readonly participants: number;
 }
 
@@ -58,8 +58,12 @@ export async function conclude(
   assertFinite(arrays);
   const model = encodeSafetensors(arrays);
   const modelHash = await crypto.sha256(model);
+  const { offer, offerHash, participants } = facts;
   const unsigned = {
-    ...facts,
+    offerHash,
+    round: offer.round,
+    attempt: offer.attempt,
+    participants,
     aggregateHash: await crypto.sha256(asBytes(sum)),
     modelHash,
     prevHead: before.head,
@@ -74,7 +78,7 @@ export async function conclude(
     modelHash: toHex(modelHash),
   });
   const version = before.version + 1;
-  const commit = { version, record, head, model, state: encodeSafetensors(state), metrics: metricsOf(summary) };
+  const commit = { version, offer, record, head, model, state: encodeSafetensors(state), metrics: metricsOf(summary) };
   const after = { version, head, model, modelHash, global, strategyState: state };
   return { commit, after, summary };
 }

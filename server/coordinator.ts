@@ -8,6 +8,7 @@ import { describeFederation, type FederationInfo } from '../protocol/federation-
 import { fingerprintOf, finishedStatement } from '../protocol/identity.ts';
 import type { Fingerprint } from '../protocol/ids.ts';
 import type { ServerMessage, ServerMessageOf } from '../protocol/messages.ts';
+import type { Link } from '../protocol/transcript.ts';
 import { createUploadDesk, type UploadDesk } from '../protocol/transfer.ts';
 import type { Listener } from '../protocol/transport.ts';
 import type { Attempt } from './attempt.ts';
@@ -45,6 +46,9 @@ class Run implements Coordinator {
   private readonly desk: UploadDesk;
   private readonly spill: Spill;
   private readonly history: RoundSummary[] = [];
+  private readonly links: Link[] = [];
+  /** Links that an event has announced. */
+  private announced = 0;
   private federation: Federation | undefined;
   private fingerprint: Fingerprint | undefined;
   private progress: Progress | undefined;
@@ -110,7 +114,10 @@ class Run implements Coordinator {
     const federation = await openFederation(this.options);
     this.fingerprint = await fingerprintOf(crypto, identity.publicKey);
     this.progress = await resume(federation, initialModel);
-    this.history.push(...(await store.history(federation.run)).map(summaryOf));
+    for (const commit of await store.history(federation.run)) {
+      this.history.push(summaryOf(commit));
+      this.links.push({ offer: commit.offer, commit: commit.record });
+    }
     this.federation = federation;
     this.accept(federation);
     while (!this.stopped && this.progress.version < federation.plan.rounds.count) {
@@ -212,9 +219,19 @@ class Run implements Coordinator {
   private onCommitted({ progress, summary, commit }: Extract<Outcome, { type: 'committed' }>): void {
     this.progress = progress;
     this.history.push(summary);
+    this.links.push({ offer: commit.offer, commit: commit.record });
     this.lobby.onNewModel();
     this.lobby.tellAll({ type: 'committed', commit: commit.record });
-    this.emit({ type: 'committed', summary, model: progress.model, rounds: this.options.plan.rounds.count });
+    const links = this.links.slice(this.announced);
+    this.announced = this.links.length;
+    this.emit({
+      type: 'committed',
+      summary,
+      model: progress.model,
+      rounds: this.options.plan.rounds.count,
+      links,
+      serverKey: this.options.identity.publicKey,
+    });
   }
 
   private onFailed({ attempt, code, message, absent }: Extract<Outcome, { type: 'failed' }>, retry: boolean): void {
@@ -263,7 +280,12 @@ class Run implements Coordinator {
         finished: this.finished !== undefined,
       }),
       serve: (participant, request, body) =>
-        serveRequest({ shelf, budget: this.budget, attempt: this.attempt }, participant, request, body),
+        serveRequest(
+          { shelf, budget: this.budget, links: this.links, attempt: this.attempt },
+          participant,
+          request,
+          body,
+        ),
       onRefused: ({ id }, request, code) => this.emit({ type: 'refused', participant: id, request, code }),
       onDropped: (remote, { code }) => this.emit({ type: 'dropped', remote, code }),
     };

@@ -1,6 +1,7 @@
 /** What happens to a coordinator, as events for a command line, metrics, logs and reports. Rounds and attempts count from 0. */
 import type { ErrorCode } from '../protocol/errors.ts';
 import type { ParticipantId } from '../protocol/ids.ts';
+import type { Link } from '../protocol/transcript.ts';
 
 /** What one committed round was, in numbers; also a line of the run's metrics. */
 export interface RoundSummary {
@@ -74,7 +75,16 @@ export type CoordinatorEvent =
       readonly code: ErrorCode;
     }
   | ({ readonly type: 'aggregating'; readonly exchange: number; readonly reports: number } & InAttempt)
-  | { readonly type: 'committed'; readonly summary: RoundSummary; readonly model: Uint8Array; readonly rounds: number }
+  | {
+      readonly type: 'committed';
+      readonly summary: RoundSummary;
+      readonly model: Uint8Array;
+      readonly rounds: number;
+      /** The transcript's links that were not in an event before: this round's, after a restart those before it too. */
+      readonly links: readonly Link[];
+      /** The coordinator's raw Ed25519 key, which signed them. */
+      readonly serverKey: Uint8Array;
+    }
   /** An attempt came to nothing; another follows if `retry`. */
   | ({
       readonly type: 'failed';

@@ -39,7 +39,7 @@ const LEVELS: Readonly<Record<CoordinatorEvent['type'], Level>> = {
   dropped: 'warn',
 };
 
-/** What of an event is logged: everything but the model. */
+/** What of an event is logged: everything but the model and the transcript. */
 function fieldsOf(event: CoordinatorEvent): object {
   if (event.type === 'committed') return { ...event.summary, rounds: event.rounds };
   const { type: _type, ...fields } = event;

@@ -1,5 +1,7 @@
 /** Answers the requests of participants that have joined: what they pull, and what belongs to the attempt that is under way. */
 import { TacitError } from '../protocol/errors.ts';
+import { RECORDS_AT_ONCE } from '../protocol/messages.ts';
+import type { Link } from '../protocol/transcript.ts';
 import type { BlobShelf } from '../protocol/transfer.ts';
 import type { Attempt } from './attempt.ts';
 import { accept, commit, decline, put, upload } from './attempt-requests.ts';
@@ -10,6 +12,8 @@ import type { TransferBudget } from './transfer-budget.ts';
 export interface RequestContext {
   readonly shelf: BlobShelf;
   readonly budget: TransferBudget;
+  /** The links of the transcript so far, oldest first. */
+  readonly links: readonly Link[];
   /** Undefined between attempts and after the run. */
   readonly attempt: Attempt | undefined;
 }
@@ -36,6 +40,10 @@ export async function serveRequest(
     const chunk = shelf.chunk(hash, offset);
     budget.spend(participant.id, 'down', chunk.body.length);
     return { message: { type: 'chunk', re, hash, offset, bytes: chunk.bytes }, body: chunk.body };
+  }
+  if (request.type === 'history') {
+    const links = context.links.slice(request.from, request.from + RECORDS_AT_ONCE);
+    return { message: { type: 'records', re, records: links.map(({ commit }) => commit) } };
   }
   const attempt = underWay(context.attempt);
   switch (request.type) {

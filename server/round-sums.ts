@@ -4,7 +4,8 @@
  */
 import { TacitError } from '../protocol/errors.ts';
 import { exchangeStatement } from '../protocol/identity.ts';
-import type { BlobRef, ExchangeStart } from '../protocol/messages.ts';
+import type { BlobRef, ExchangeStart, Offer } from '../protocol/messages.ts';
+import { suitesOf } from '../protocol/plan.ts';
 import { encodeSafetensors } from '../protocol/safetensors.ts';
 import type { NamedArrays } from '../protocol/tensors.ts';
 import { type Aggregation, aggregationOf } from './aggregation.ts';
@@ -34,6 +35,12 @@ export type Facts = Pick<
   | 'bytesUp'
   | 'bytesDown'
 >;
+
+/** What an attempt is offered as. */
+export interface Offered {
+  readonly offer: Offer;
+  readonly offerHash: Uint8Array;
+}
 
 async function signExchange(
   { identity }: Federation,
@@ -65,7 +72,7 @@ export interface RoundSums {
 export async function openSums(
   federation: Federation,
   progress: Progress,
-  offerHash: Uint8Array,
+  { offer, offerHash }: Offered,
   model: BlobRef,
 ): Promise<RoundSums> {
   const { crypto, plan, exchanges, aggregator, strategy, shelf } = federation;
@@ -77,7 +84,7 @@ export async function openSums(
   let state: NamedArrays = progress.strategyState;
 
   const sealedSizes = (): Record<string, number> =>
-    Object.fromEntries(plan.privacy.suites.map((suite) => [suite, aggregation.sealedBytes(suite)]));
+    Object.fromEntries(suitesOf(plan).map((suite) => [suite, aggregation.sealedBytes(suite)]));
 
   const close = async (facts: () => Facts): Promise<ReadyCommit | undefined> => {
     const opened = aggregation.open();
@@ -94,11 +101,10 @@ export async function openSums(
     }
     if (!global) throw new TacitError('internal', `strategy ${strategy.name} gave no model after the last exchange`);
     const known = facts();
-    const { attempt, participants } = known;
     const concluded = await conclude(
       federation,
       progress,
-      { offerHash, round, attempt, participants },
+      { offer, offerHash, participants: known.participants },
       { state, global, opened, sum: aggregation.sum() },
       (measured) => ({ ...known, ...measured }),
     );

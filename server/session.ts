@@ -21,6 +21,7 @@ import {
   type ServerMessage,
 } from '../protocol/messages.ts';
 import { type CoordinatorPeer, coordinatorPeer } from '../protocol/peer.ts';
+import { suitesOf } from '../protocol/plan.ts';
 import { type Connection, LIMITS } from '../protocol/transport.ts';
 import type { Clock } from './clock.ts';
 import type { Federation } from './federation.ts';
@@ -34,7 +35,10 @@ export interface Reply {
 }
 
 /** Requests that belong to rounds; each is answered by a reply or a coded error. */
-export type RoundRequest = Extract<ClientMessage, { type: 'accept' | 'decline' | 'ask' | 'upload' | 'put' | 'commit' }>;
+export type RoundRequest = Extract<
+  ClientMessage,
+  { type: 'accept' | 'decline' | 'ask' | 'upload' | 'put' | 'commit' | 'history' }
+>;
 
 export interface SessionContext {
   readonly federation: Federation;
@@ -245,8 +249,9 @@ async function identify(
     const use = { operatorKey, identity: message.identity, task: plan.task, nowSeconds: nowSeconds() };
     await verifyCertificate(crypto, message.certificate, use);
   }
-  if (!plan.privacy.suites.some((suite) => capabilities.suites.includes(suite))) {
-    throw new TacitError('wire/no-common-suite', `the plan admits ${plan.privacy.suites.join(', ')} only`);
+  const suites = suitesOf(plan);
+  if (suites.length > 0 && !suites.some((suite) => capabilities.suites.includes(suite))) {
+    throw new TacitError('wire/no-common-suite', `the plan admits ${suites.join(', ')} only`);
   }
   if (session.state.stage !== 'greeted') throw new TacitError('net/closed', 'the connection has ended');
   const participant: Participant = {

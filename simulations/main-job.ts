@@ -14,6 +14,7 @@ import { createPool } from '../learning/pool/pool.ts';
 import { createRun, RUN_FILES, type RunWriter } from '../learning/run-folder.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { decodeSafetensors } from '../protocol/safetensors.ts';
+import { trustStatement } from '../protocol/trust.ts';
 import { type Experiment, openExperiment } from './experiment.ts';
 import { type FederationRun, runFederation } from './federation.ts';
 import type { SimulationIo } from './io.ts';
@@ -45,12 +46,6 @@ export function shardsOf(
   const common = { labels: experiment.trainLabels, participants, seed: plan.seed, minExamples: plan.data.minExamples };
   return partition.kind === 'iid' ? iidPartition(common) : dirichletPartition({ ...common, alpha: partition.alpha });
 }
-
-/** What a person must know about trust, in one sentence per privacy mode. */
-const STATEMENTS: Readonly<Record<Plan['privacy']['mode'], string>> = {
-  sealed:
-    'Privacy mode sealed, honest-but-curious coordinator: reports were encrypted to the coordinator, which could open each one and read that participant’s weight update, weight and loss; it never received an image, and nobody on the way could read anything.',
-};
 
 /** A progress line that names every row under way. */
 function rowProgress(io: SimulationIo): RowContext['onProgress'] {
@@ -166,7 +161,7 @@ export async function runMainJob(options: MainJobOptions, io: SimulationIo): Pro
       bytesDown: result.bytesDown,
       engine: pool.engine,
       privacyMode: plan.privacy.mode,
-      privacyStatement: STATEMENTS[plan.privacy.mode],
+      privacyStatement: trustStatement(plan),
       modelHash: result.modelHash,
       fingerprint,
       seed: plan.seed,

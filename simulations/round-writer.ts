@@ -19,7 +19,7 @@ export function roundWriter(run: RunWriter | undefined, io: SimulationIo, plan: 
   const onEvent = (event: CoordinatorEvent): void => {
     if (event.type === 'failed') io.print(`round ${event.round + 1}, attempt ${event.attempt + 1}: ${event.message}`);
     if (event.type !== 'committed') return;
-    const { summary, model } = event;
+    const { summary, model, links, serverKey } = event;
     const rounds = plan.rounds.count;
     bytesUp += summary.bytesUp;
     bytesDown += summary.bytesDown;
@@ -30,6 +30,7 @@ export function roundWriter(run: RunWriter | undefined, io: SimulationIo, plan: 
     written = written.then(async () => {
       await run.metrics({ type: 'round', ...summary });
       await run.checkpoint(round, model);
+      await run.transcript(links, serverKey);
     });
     written.catch(() => {}); // `finish` reports it
   };

@@ -12,7 +12,13 @@ export interface JoinOptions {
   readonly ca?: string;
   readonly identity?: string;
   readonly state?: string;
+  readonly certificate?: string;
   readonly policy?: string;
+  readonly minCohort?: number;
+  readonly requireSecagg?: boolean;
+  readonly requireCertificates?: boolean;
+  readonly operator?: string;
+  readonly maxContributions?: number;
   readonly saveModel?: string;
   readonly seed?: number;
   readonly engine: EngineChoice;
@@ -39,7 +45,13 @@ export function addJoin(program: Command, shell: Shell): void {
       '--state <dir>',
       'folder for what must survive a restart: what was agreed to, and what is kept between rounds',
     ),
+    new Option('--certificate <file>', 'what `tacit enroll` made for the key of --identity'),
     new Option('--policy <file>', 'YAML or JSON file with what this participant is willing to do'),
+    new Option('--min-cohort <n>', 'fewest participants in a round, and in a masked sum').argParser(options.integer(3)),
+    new Option('--require-secagg', 'take part only where the coordinator cannot read single reports'),
+    new Option('--require-certificates', 'take part only where an operator certifies every participant'),
+    new Option('--operator <key>', 'public key of the one operator whose certificates count'),
+    new Option('--max-contributions <n>', 'most reports for one and the same model').argParser(options.integer(1)),
     new Option('--save-model <file>', 'keep the final encoder as a safetensors file'),
     options.seedOption(),
     options.engineOption(),
@@ -49,6 +61,7 @@ export function addJoin(program: Command, shell: Shell): void {
   options.withExample(
     command,
     "tacit join 'https://example.org:8080/#srv=…' --data ~/pictures",
+    "tacit join … --data digits --identity me.key --certificate me.cert --require-secagg --operator '…'",
     'HTTPS_PROXY=http://proxy:3128 tacit join https://… --data digits --ca authority.pem',
   );
   command.action(

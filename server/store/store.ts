@@ -5,12 +5,14 @@
  */
 import { TacitError } from '../../protocol/errors.ts';
 import type { HashHex } from '../../protocol/ids.ts';
-import type { CommitRecord } from '../../protocol/messages.ts';
+import type { CommitRecord, Offer } from '../../protocol/messages.ts';
 
 /** What one committed round left behind. */
 export interface Commit {
   /** Version of the model: the number of rounds committed, this one included; one more than the last. */
   readonly version: number;
+  /** The attempt that was committed, as it was offered. */
+  readonly offer: Offer;
   /** The signed link of the transcript. */
   readonly record: CommitRecord;
   /** Head of the transcript after this link, 32 bytes. */

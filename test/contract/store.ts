@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { equalBytes } from '../../protocol/bytes.ts';
 import type { HashHex } from '../../protocol/ids.ts';
-import type { CommitRecord } from '../../protocol/messages.ts';
+import type { CommitRecord, Offer } from '../../protocol/messages.ts';
 import { type Commit, type Store, VERSIONS_KEPT } from '../../server/store/store.ts';
 
 const RUN = 'a1'.repeat(32) as HashHex;
@@ -23,10 +23,23 @@ export function recordOf(version: number): CommitRecord {
   };
 }
 
+const offerOf = (version: number): Offer => ({
+  v: 1,
+  task: 'stored',
+  kind: 'train',
+  round: version - 1,
+  attempt: 2,
+  modelVersion: version - 1,
+  modelHash: filled(32, 49 + version),
+  planHash: filled(32, 1),
+  nonce: filled(32, 200 + version),
+});
+
 /** A commit whose every part says which version it belongs to, so that a mixture would show. */
 export function commitOf(version: number, modelBytes = 1000): Commit {
   return {
     version,
+    offer: offerOf(version),
     record: recordOf(version),
     head: filled(32, version),
     model: filled(modelBytes, version),

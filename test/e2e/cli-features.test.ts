@@ -45,6 +45,8 @@ describe('help', () => {
     'plan',
     'data',
     'keygen',
+    'enroll',
+    'verify',
     'doctor',
   ];
 

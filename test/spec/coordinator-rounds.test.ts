@@ -111,7 +111,7 @@ describe('rounds', () => {
     await back.commit(offered.offerHash, sealed);
   });
 
-  test('[RD9] [SI7] [RD11] [TX1] [TX2] a whole run: each commit is signed and extends the last; the end is told, later too', async () => {
+  test('[RD9] [SI7] [RD11] [TX1] [TX2] [TX4] a whole run: each commit is signed and extends the last; the end is told, later too', async () => {
     const at = await running();
     const people = await participants(at, 3);
     await Promise.all(people.map((p) => p.takePart()));
@@ -126,6 +126,9 @@ describe('rounds', () => {
     }
     const late = await someone(at, 'late');
     const joined = await late.signIn();
+    const links = async (from: number) => (await late.peer.request({ type: 'history', from })).message.records;
+    expect(await links(0)).toEqual(commits.map(({ commit }) => commit));
+    expect([await links(1), await links(2)]).toEqual([[commits[1]!.commit], []]);
     expect([joined.finished, joined.round, toHex(joined.head)]).toEqual([true, 2, toHex(head)]);
     const { model } = await late.next('finished');
     expect(toHex(model.hash)).toBe(toHex(commits[1]!.commit.modelHash));

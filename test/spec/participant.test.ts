@@ -125,6 +125,19 @@ describe('rounds', () => {
 });
 
 describe('the transcript', () => {
+  test('[TX4] rounds that were missed are asked for, and one that is held back ends it', async () => {
+    const coordinator = await fakeCoordinator(plan);
+    for (let round = 0; round < 4; round++) {
+      await coordinator.commit(new Uint8Array(32).fill(round), { round }, coordinator.identity, { silent: true });
+    }
+    const { event } = await start(coordinator);
+    expect(await event('plan')).toBeDefined();
+    await expect.poll(() => coordinator.sent('history').length).toBe(2);
+    coordinator.records.splice(2, 1);
+    const other = await start(coordinator);
+    await expect(other.result).rejects.toThrow(code('auth/forked-transcript'));
+  });
+
   test('[TX3] a commit that does not follow the last one seen ends it', async () => {
     const coordinator = await fakeCoordinator(plan);
     const { event, result } = await start(coordinator);

@@ -10,6 +10,17 @@ const [dir = ''] = process.argv.slice(2);
 
 const commitOf = (version: number): Commit => ({
   version,
+  offer: {
+    v: 1,
+    task: 'stored',
+    kind: 'train',
+    round: version - 1,
+    attempt: 0,
+    modelVersion: version - 1,
+    modelHash: filled(32, version - 1),
+    planHash: filled(32, 1),
+    nonce: filled(32, version),
+  },
   record: {
     offerHash: filled(32, version),
     round: version - 1,

@@ -28,7 +28,7 @@ import {
 import { memoryListener } from '../../../protocol/memory-transport.ts';
 import type { BlobRef, ClientMessage, CommitRecord, Offer, ServerMessage } from '../../../protocol/messages.ts';
 import { type CoordinatorPeer, coordinatorPeer } from '../../../protocol/peer.ts';
-import type { Plan } from '../../../protocol/plan.ts';
+import { type Plan, suitesOf } from '../../../protocol/plan.ts';
 import { encodeSafetensors } from '../../../protocol/safetensors.ts';
 import { suiteNamed } from '../../../protocol/sealing/suites.ts';
 import type { NamedArrays } from '../../../protocol/tensors.ts';
@@ -69,6 +69,7 @@ export async function fakeCoordinator(plan: Plan, mischief: Mischief = {}, seed 
   const joinedPeers = new Set<CoordinatorPeer>();
   const offers = new Map<string, { offer: Offer; model: BlobRef }>();
   let standing = { round: 0, head: GENESIS_HEAD };
+  const records: CommitRecord[] = [];
 
   const open = async (participant: string, offerHash: string, suite: string, bytes: Uint8Array): Promise<void> => {
     const { offer } = offers.get(offerHash)!;
@@ -152,6 +153,8 @@ export async function fakeCoordinator(plan: Plan, mischief: Mischief = {}, seed 
             open(report.participant, toHex(report.offerHash), report.suite, report.bytes),
           );
           return [{ type: 'ok', re }];
+        case 'history':
+          return [{ type: 'records', re, records: records.slice(m.from, m.from + 2) }];
         case 'decline':
         case 'bye':
           return [{ type: 'ok', re }];
@@ -207,6 +210,8 @@ export async function fakeCoordinator(plan: Plan, mischief: Mischief = {}, seed 
     drop: (): void => {
       for (const peer of [...peers]) peer.close('dropped');
     },
+    /** The links of the transcript, for a test to falsify. */
+    records,
     setStanding: (next: { round: number; head: Uint8Array }): void => {
       standing = next;
     },
@@ -229,13 +234,18 @@ export async function fakeCoordinator(plan: Plan, mischief: Mischief = {}, seed 
       const offerHash = await offerHashOf(crypto, offer);
       offers.set(toHex(offerHash), { offer, model: ref });
       const words = 4 * (model.reportShape.dimension + 2);
-      const sizes = plan.privacy.suites.map((name) => [name, suiteNamed(name).sealedBytes(words)]);
+      const sizes = suitesOf(plan).map((name) => [name, suiteNamed(name).sealedBytes(words)]);
       desk.begin(offerHash, 0, Object.fromEntries(sizes));
       broadcast({ type: 'offer', offer, signature: await signer.sign(offerStatement(offer)) });
       return offerHash;
     },
-    /** Commits a round to everybody, and moves on. */
-    async commit(offerHash: Uint8Array, changes: Partial<CommitRecord> = {}, signer = identity): Promise<Uint8Array> {
+    /** Commits a round and moves on; everybody is told, unless `silent`. */
+    async commit(
+      offerHash: Uint8Array,
+      changes: Partial<CommitRecord> = {},
+      signer = identity,
+      { silent = false } = {},
+    ): Promise<Uint8Array> {
       const { offer } = offers.get(toHex(offerHash)) ?? { offer: { round: 0, attempt: 1 } };
       const unsigned = {
         offerHash,
@@ -249,7 +259,8 @@ export async function fakeCoordinator(plan: Plan, mischief: Mischief = {}, seed 
       };
       const commit = { ...unsigned, signature: await signer.sign(commitStatement(unsigned)) };
       standing = { round: standing.round + 1, head: await headAfter(crypto, commit) };
-      broadcast({ type: 'committed', commit });
+      records.push(commit);
+      if (!silent) broadcast({ type: 'committed', commit });
       return standing.head;
     },
     async finish(arrays: NamedArrays = initial, signer = identity): Promise<Uint8Array> {

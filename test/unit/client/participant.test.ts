@@ -7,11 +7,11 @@ import { toHex, utf8 } from '../../../protocol/bytes.ts';
 import { nodeCrypto } from '../../../protocol/crypto/node.ts';
 import { TacitError } from '../../../protocol/errors.ts';
 import { GENESIS_HEAD, identityFromSeed } from '../../../protocol/identity.ts';
-import type { ClientMessage, ServerMessage } from '../../../protocol/messages.ts';
+import type { ClientMessage, CommitRecord, ServerMessage } from '../../../protocol/messages.ts';
 import { openSum } from '../../../protocol/report.ts';
 import { decodeSafetensors, encodeSafetensors } from '../../../protocol/safetensors.ts';
 import { exchangesOf } from '../../../protocol/sections.ts';
-import { fakeCoordinator, type Mischief } from './fake-coordinator.ts';
+import { type FakeCoordinator, fakeCoordinator, type Mischief } from './fake-coordinator.ts';
 import { smallPlan } from './fixture.ts';
 import { fakeTrainer, plainOutput, start } from './participant-fixture.ts';
 
@@ -323,6 +323,13 @@ describe('models that cannot be trained on', () => {
   });
 });
 
+/** Rounds that are committed while nobody looks. */
+async function missRounds(coordinator: FakeCoordinator, count: number): Promise<void> {
+  for (let round = 0; round < count; round++) {
+    await coordinator.commit(new Uint8Array(32).fill(round), { round }, coordinator.identity, { silent: true });
+  }
+}
+
 describe('the transcript', () => {
   it('is followed link by link, and a record of another history ends the participation', async () => {
     const coordinator = await fakeCoordinator(plan);
@@ -373,11 +380,47 @@ describe('the transcript', () => {
     const coordinator = await fakeCoordinator(plan);
     const { event } = await start(coordinator);
     await event('plan');
-    coordinator.setStanding({ round: 2, head: new Uint8Array(32).fill(5) });
+    await missRounds(coordinator, 5);
     coordinator.drop();
-    expect(await event('joined', 1)).toMatchObject({ round: 2 });
-    await coordinator.offer({ round: 2 });
-    await event('reported');
+    expect(await event('joined', 1)).toMatchObject({ round: 5 });
+    await coordinator.offer({ round: 5 });
+    expect(await event('declined')).toMatchObject({ code: 'policy/refused' }); // not the model of the record that it has seen
+    expect(coordinator.sent('history').map((m) => (m as { from?: number }).from)).toEqual([0, 2, 4]);
+  });
+
+  it('a notice that was missed is asked for, and the next one taken', async () => {
+    const coordinator = await fakeCoordinator(plan);
+    const { event } = await start(coordinator);
+    await event('plan');
+    await missRounds(coordinator, 3);
+    await coordinator.commit(new Uint8Array(32).fill(8), { round: 3 });
+    expect(await event('committed')).toMatchObject({ round: 3, mine: false });
+    expect(coordinator.sent('history')).toHaveLength(2);
+  });
+
+  it.each([
+    ['held back', 'auth/forked-transcript', (records: CommitRecord[]) => records.splice(1)],
+    ['left out', 'auth/forked-transcript', (records: CommitRecord[]) => records.splice(1, 1)],
+    [
+      'changed',
+      'auth/forked-transcript',
+      (records: CommitRecord[]) => {
+        records[1] = { ...records[1]!, participants: 99 };
+      },
+    ],
+    [
+      'signed by nobody',
+      'auth/bad-signature',
+      (records: CommitRecord[]) => {
+        records[4] = { ...records[4]!, signature: new Uint8Array(64) };
+      },
+    ],
+  ])('a missed record that is %s is %s', async (_what, code, falsify) => {
+    const coordinator = await fakeCoordinator(plan);
+    await missRounds(coordinator, 5);
+    falsify(coordinator.records);
+    const { result } = await start(coordinator);
+    await expect(result).rejects.toThrow(refusal(code));
   });
 
   it('a commit of a round whose own report was not acknowledged is not mine', async () => {

@@ -10,6 +10,7 @@ import {
 } from '../../../client/policy.ts';
 import { toHex } from '../../../protocol/bytes.ts';
 import type { Offer } from '../../../protocol/messages.ts';
+import type { Plan } from '../../../protocol/plan.ts';
 import { smallPlan } from './fixture.ts';
 
 const plan = smallPlan();
@@ -157,5 +158,41 @@ describe('checkOffer', () => {
     at(3, NOW - 500);
     expect(decide(offer({ round: 2 }), notebook, { maxOffersPerHour: 2 })).toBe('policy/refused');
     expect(decide(offer({ round: 2 }), notebook, { maxOffersPerHour: 3 })).toBe('accept');
+  });
+});
+
+describe('masked sums', () => {
+  const masked = (rounds: object, admission = {}) =>
+    smallPlan({
+      rounds: { count: 3, cohort: 8, ...rounds },
+      privacy: { mode: 'secagg', clipNorm: 1 },
+      admission: { certificates: 'none', ...admission },
+    });
+  const floors = (policy: object, plan: Plan) =>
+    checkPlan({ ...DEFAULT_POLICY, ...policy }, plan, { planHash: '00', parameters: 1 }).map(({ floor }) => floor);
+
+  it('are taken part in from five participants on, or what the policy says, never fewer than three', () => {
+    expect(floors({}, masked({ minReports: 5 }))).toEqual([]);
+    expect(floors({}, masked({ minReports: 4 }))).toEqual(['minSecureCohort']);
+    expect(floors({ minSecureCohort: 4 }, masked({ minReports: 4 }))).toEqual([]);
+    expect(() => parsePolicy({ minSecureCohort: 2 })).toThrow(/minSecureCohort/);
+  });
+
+  it('plans with too few are refused for everybody', () => {
+    expect(() => masked({ minReports: 2 })).toThrow(/hides nothing/);
+    expect(() => masked({ minReports: 3 })).toThrow(/none may drop out/);
+    const plan = smallPlan({
+      rounds: { count: 1, cohort: 3, minReports: 3 },
+      privacy: { mode: 'secagg', clipNorm: 1, allowNoDropout: true },
+    });
+    expect(plan.rounds.minReports).toBe(3);
+  });
+
+  it('an operator can be pinned: another one, or none, is refused', () => {
+    const operatorKeys = ['A'.repeat(43)];
+    const required = (operatorKey: string) => masked({ minReports: 5 }, { certificates: 'required', operatorKey });
+    expect(floors({ operatorKeys }, required('A'.repeat(43)))).toEqual([]);
+    expect(floors({ operatorKeys }, required('B'.repeat(43)))).toEqual(['operatorKeys']);
+    expect(floors({ operatorKeys }, masked({ minReports: 5 }))).toEqual(['operatorKeys']);
   });
 });

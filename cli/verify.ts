@@ -1,0 +1,100 @@
+/** What `tacit verify` does: every offer, link, signature and stored model of a run, from the first round to the last. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { checkpointName, RUN_FILES } from '../learning/run-folder.ts';
+import { equalBytes, toHex } from '../protocol/bytes.ts';
+import { nodeCrypto } from '../protocol/crypto/node.ts';
+import { TacitError } from '../protocol/errors.ts';
+import { fingerprintOf } from '../protocol/identity.ts';
+import { decodeSafetensors } from '../protocol/safetensors.ts';
+import { type Link, linkFromJson, verifyTranscript } from '../protocol/transcript.ts';
+import type { VerifyOptions } from './commands/verify.ts';
+import type { Context } from './context.ts';
+import { formatCount } from './units.ts';
+
+async function read(run: string, name: string): Promise<Buffer> {
+  return readFile(join(run, name)).catch((cause: NodeJS.ErrnoException) => {
+    throw new TacitError('run/not-found', `${run} holds no ${name} (${cause.code}).`, {
+      where: join(run, name),
+      hint: 'Name the folder that `tacit start`, `tacit serve` or `tacit simulate` wrote.',
+      cause,
+    });
+  });
+}
+
+interface Transcript {
+  readonly links: readonly Link[];
+  readonly serverKey: Uint8Array;
+}
+
+async function readTranscript(run: string): Promise<Transcript> {
+  const lines = (await read(run, RUN_FILES.transcript)).toString('utf8').trim().split('\n');
+  const links = lines.map((line, i) => {
+    try {
+      return linkFromJson(line);
+    } catch (cause) {
+      throw new TacitError('wire/malformed', `line ${i + 1} is not a link of a transcript`, {
+        where: `${join(run, RUN_FILES.transcript)}:${i + 1}`,
+        cause,
+      });
+    }
+  });
+  const { serverKey } = links[0]!;
+  const other = links.findIndex((link) => !equalBytes(link.serverKey, serverKey));
+  if (other >= 0) throw new TacitError('auth/forked-transcript', `round ${other + 1} names another coordinator`);
+  return { links, serverKey };
+}
+
+const changed = (file: string): TacitError =>
+  new TacitError('wire/hash-mismatch', `${file} is not the model of the transcript`, { where: file });
+
+/** The models that are kept in the folder, held against the links. @returns how many there were */
+async function checkModels(run: string, links: readonly Link[]): Promise<number> {
+  let checked = 0;
+  for (const [round, { commit }] of links.entries()) {
+    const path = join(run, RUN_FILES.checkpoints, checkpointName(round + 1));
+    const bytes = await readFile(path).catch(() => undefined);
+    if (!bytes) continue;
+    if (!equalBytes(await nodeCrypto.sha256(bytes), commit.modelHash)) throw changed(path);
+    checked += 1;
+  }
+  const path = join(run, RUN_FILES.encoder);
+  const encoder = await readFile(path).catch(() => undefined);
+  const named = encoder && decodeSafetensors(new Uint8Array(encoder)).metadata.modelHash;
+  if (named !== undefined && named !== toHex(links.at(-1)!.commit.modelHash)) throw changed(path);
+  return checked;
+}
+
+/** @throws TacitError auth/forked-transcript, auth/bad-signature, auth/wrong-fingerprint, wire/hash-mismatch, run/not-found */
+export async function verify(context: Context, options: VerifyOptions, run: string): Promise<void> {
+  const { links, serverKey } = await readTranscript(run);
+  const fingerprint = await fingerprintOf(nodeCrypto, serverKey);
+  if (options.fingerprint !== undefined && options.fingerprint !== fingerprint) {
+    throw new TacitError('auth/wrong-fingerprint', `the transcript is signed by ${fingerprint}`, {
+      where: `--fingerprint ${options.fingerprint}`,
+    });
+  }
+  const planHash = await nodeCrypto.sha256(await read(run, RUN_FILES.plan));
+  const head = await verifyTranscript(nodeCrypto, { serverKey, planHash }, links);
+  const models = await checkModels(run, links);
+  const participants = links.map(({ commit }) => commit.participants);
+  const modelHash = toHex(links.at(-1)!.commit.modelHash);
+  const fewest = Math.min(...participants);
+  context.result(
+    {
+      rounds: links.length,
+      head: toHex(head),
+      planHash: toHex(planHash),
+      modelHash,
+      fingerprint,
+      models,
+      fewestParticipants: fewest,
+    },
+    [
+      `${formatCount(links.length, 'round')}, each signed by ${fingerprint}${options.fingerprint === undefined ? ' (compare it)' : ''}`,
+      `head   ${toHex(head)}`,
+      `model  ${modelHash}`,
+      `${formatCount(models, 'stored model')} as signed; ${fewest} participants or more in every round`,
+    ].join('\n'),
+  );
+}

@@ -1,0 +1,68 @@
+/**
+ * What a coordinator could and could not see under a plan, in plain words: one source for the command line, the report and the
+ * join page. Says no more than SECURITY.md argues.
+ */
+import type { Plan } from './plan.ts';
+
+export interface Trust {
+  /** What must be assumed of the coordinator. */
+  readonly assumption: string;
+  /** What the coordinator could read. */
+  readonly could: readonly string[];
+  /** What it could not. */
+  readonly couldNot: readonly string[];
+}
+
+/** Shamir threshold of a group of n participants: fewer cannot unmask anything. */
+export const thresholdOf = (participants: number): number => Math.floor((2 * participants) / 3) + 1;
+
+/** How many participants may work together with the coordinator before a single report is at risk. */
+export const collusionBound = (participants: number): number => Math.floor(participants / 3);
+
+const METADATA = 'who took part, when, from which network address, and how long it took';
+const IMAGES = 'any image, file name or label: none is ever sent';
+
+function sealedTrust(plan: Plan): Trust {
+  const weight = plan.privacy.weights === 'examples' ? ' and number of images' : '';
+  return {
+    assumption: 'honest-but-curious coordinator',
+    could: [`each participant’s weight update, loss${weight}: it can open every report`, METADATA],
+    couldNot: [IMAGES],
+  };
+}
+
+function maskedTrust({ admission, rounds }: Plan): Trust {
+  const certified = admission.certificates === 'required';
+  const least = Math.max(rounds.minReports, thresholdOf(rounds.minReports));
+  const bound = collusionBound(least);
+  return {
+    assumption: certified
+      ? 'a coordinator that may break its own rules, as long as it does not hold the operator’s key'
+      : 'honest-but-curious coordinator',
+    could: [
+      `the sum of at least ${least} participants’ updates, weights and losses in each round, and what such a sum shows`,
+      METADATA,
+    ],
+    couldNot: [
+      `the update, weight or loss of a single participant${bound > 0 ? `, unless more than a third of a round’s participants help it` : ''}`,
+      ...(certified ? ['reports of participants that it made up: each key must be certified by the operator'] : []),
+      IMAGES,
+    ],
+  };
+}
+
+/** Who must be trusted with what under `plan`. */
+export const trustOf = (plan: Plan): Trust => (plan.privacy.mode === 'sealed' ? sealedTrust(plan) : maskedTrust(plan));
+
+/** How a coordinator had to be trusted, in one sentence or two. */
+export function trustStatement(plan: Plan): string {
+  const { assumption, could, couldNot } = trustOf(plan);
+  const invented =
+    plan.privacy.mode !== 'sealed' && plan.admission.certificates === 'none'
+      ? ' Without certificates it could have made participants up, until a sum held one real report.'
+      : '';
+  return (
+    `Privacy mode ${plan.privacy.mode}; trust assumed: ${assumption}. ` +
+    `The coordinator could see ${could.join('; ')}. It could not see ${couldNot.join('; ')}.${invented}`
+  );
+}
