@@ -21,6 +21,18 @@ export const integer =
     return value;
   };
 
+/** A parser of numbers between two bounds, which `1e-5` is as well as `0.5`; `above` leaves the lower bound itself out. */
+export const number =
+  (min: number, max: number, { above = false, below = false } = {}) =>
+  (text: string): number => {
+    const value = Number(text);
+    const high = below ? value < max : value <= max;
+    if (text.trim() !== '' && (above ? value > min : value >= min) && high) return value;
+    const least = above ? `above ${min}` : `of at least ${min}`;
+    const most = max === Infinity ? '' : below ? ` and below ${max}` : ` and at most ${max}`;
+    throw new InvalidArgumentError(`It must be a number ${least}${most}.`);
+  };
+
 function engine(text: string): EngineChoice {
   if (text === 'auto' || text === 'compiled' || text === 'eager') return text;
   if (/^eager:[a-z0-9-]+$/.test(text)) return text as EngineChoice;

@@ -12,6 +12,7 @@ import { addFinetune } from './commands/finetune.ts';
 import { addJoin } from './commands/join.ts';
 import { addKeygen } from './commands/keygen.ts';
 import { addPlanCommands } from './commands/plan.ts';
+import { addPrivacyCommands } from './commands/privacy.ts';
 import { addServe } from './commands/serve.ts';
 import { addSimulate } from './commands/simulate.ts';
 import { addStart } from './commands/start.ts';
@@ -59,6 +60,7 @@ export function buildProgram(shell: Shell): Command {
     addEmbed,
     addPlanCommands,
     addDataCommands,
+    addPrivacyCommands,
     addKeygen,
     addEnroll,
     addVerify,

@@ -40,6 +40,10 @@ export const ERRORS = {
   'plan/refused': entry('usage', 'The plan is well formed but cannot hold what it promises.'),
   'policy/invalid': entry('usage', 'A key of the local policy is unknown or out of range.'),
   'policy/refused': entry('trust', 'The plan or an offer falls below the floors of the local policy.'),
+  // privacy
+  'privacy/out-of-range': entry('usage', 'A privacy parameter (ε, δ, noise, sampling, rounds) is outside its range.'),
+  'privacy/too-little-noise': entry('usage', 'The noise of one participant would be too coarse to hide anything.'),
+  'privacy/budget-spent': entry('run', 'One more release would pass the privacy budget.'),
   // data
   'data/not-found': entry('data', 'The data folder or file does not exist.'),
   'data/unreadable': entry('data', 'A data file is truncated, damaged or of an unknown format.'),

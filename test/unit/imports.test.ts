@@ -19,7 +19,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 
 /** Packages and built-in modules that a part may use; `*` is any. */
 const MAY_USE: Record<string, RegExp> = {
-  protocol: /^(zod|tweetnacl|msgpackr(\/.*)?|shamir-secret-sharing)$/,
+  protocol: /^(zod|fft\.js|tweetnacl|msgpackr(\/.*)?|shamir-secret-sharing)$/,
   learning: /^(?!socket\.io)/,
   client: /^(?!socket\.io$)/,
   server: /^(?!socket\.io-client|@tensorflow|onnxruntime)/,

@@ -43,6 +43,8 @@ test('every command has a description and an example, and --json where it gives 
     'embed',
     'plan check',
     'data check',
+    'privacy plan',
+    'privacy spent',
     'keygen',
     'doctor',
   ]);
@@ -77,6 +79,10 @@ test.each([
   [['start', '--partition', 'dirichlet:0'], 'dirichlet:ALPHA'],
   [['serve', '--plan', 'digits', '--port', '70000'], 'from 0 to 65535'],
   [['finetune', 'run', '--data', 'digits', '--method', 'magic'], 'lp-ft'],
+  [['privacy', 'spent', '--noise-multiplier', '1', '--rounds', '1', '--delta', '1'], 'below 1'],
+  [['privacy', 'spent', '--noise-multiplier', '1', '--rounds', '1', '--sampling', '1.5'], 'at most 1'],
+  [['privacy', 'spent', '--noise-multiplier', 'NaN', '--rounds', '1'], 'It must be a number above 0'],
+  [['privacy', 'plan', '--epsilon', '-8', '--rounds', '1'], 'above 0'],
 ])('%j says what it would take', async (argv, text) => {
   const error = await mistake(...argv);
   expect(error.code).toBe('usage/unknown-flag');
