@@ -7,28 +7,44 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { defineConfig, type Plugin } from 'vite';
+import { gzipSync } from 'node:zlib';
+import { defaultClientConditions, defineConfig, type Plugin } from 'vite';
 
 const here = dirname(fileURLToPath(import.meta.url));
 
-/** The variants that a page needs: with and without SIMD. Threads are the pool's, not the engine's. */
-const WASM = ['tfjs-backend-wasm.wasm', 'tfjs-backend-wasm-simd.wasm'];
+/** tfjs with and without SIMD; ONNX Runtime's module, and the one that knows GPUs, which is loaded only where there is one. */
+const RUNTIMES: Readonly<Record<string, readonly string[]>> = {
+  '@tensorflow/tfjs-backend-wasm': ['tfjs-backend-wasm.wasm', 'tfjs-backend-wasm-simd.wasm'],
+  'onnxruntime-web/wasm': [
+    'ort-wasm-simd-threaded.mjs',
+    'ort-wasm-simd-threaded.wasm',
+    'ort-wasm-simd-threaded.jspi.mjs',
+    'ort-wasm-simd-threaded.jspi.wasm',
+  ],
+};
 
 /**
- * Puts the WebAssembly files of tfjs into a folder named by their content, since tfjs looks for them by their own names, and
- * tells the page where they are (`__WASM_FOLDER__`, relative to it).
+ * Puts the engines' WebAssembly files into a folder named by their content, since both look for them by their own names, and
+ * tells the page where they are (`__WASM_FOLDER__`, relative to it). They go compressed, to a quarter of their size; the
+ * coordinator serves them so.
  */
-function tfjsWasm(): Plugin {
-  const folder = dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm'));
-  const files = WASM.map((name) => ({ name, bytes: readFileSync(join(folder, name)) }));
+function wasmFolder(): Plugin {
+  const { resolve } = createRequire(import.meta.url);
+  const files = Object.entries(RUNTIMES).flatMap(([entry, names]) =>
+    names.map((name) => ({ name, bytes: readFileSync(join(dirname(resolve(entry)), name)) })),
+  );
   const hash = createHash('sha256');
   for (const { bytes } of files) hash.update(bytes);
-  const place = `assets/tfjs-${hash.digest('hex').slice(0, 12)}/`;
+  const place = `assets/wasm-${hash.digest('hex').slice(0, 12)}/`;
   return {
-    name: 'tfjs-wasm',
+    name: 'wasm-folder',
     config: () => ({ define: { __WASM_FOLDER__: JSON.stringify(place) } }),
     generateBundle() {
-      for (const { name, bytes } of files) this.emitFile({ type: 'asset', fileName: `${place}${name}`, source: bytes });
+      for (const { name, bytes } of files) {
+        const packed = name.endsWith('.wasm');
+        const source = packed ? gzipSync(bytes, { level: 9 }) : bytes;
+        this.emitFile({ type: 'asset', fileName: `${place}${name}${packed ? '.gz' : ''}`, source });
+      }
     },
   };
 }
@@ -38,7 +54,9 @@ export default defineConfig({
   // relative, so that the page also works below a path of a reverse proxy
   base: './',
   publicDir: false,
-  plugins: [tfjsWasm()],
+  plugins: [wasmFolder()],
+  // the build of onnxruntime-web that leaves its WebAssembly module where `runtimePath` says
+  resolve: { conditions: ['onnxruntime-web-use-extern-wasm', ...defaultClientConditions] },
   build: {
     outDir: join(here, 'dist/client/browser/page'),
     emptyOutDir: true,

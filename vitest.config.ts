@@ -21,7 +21,9 @@ export default defineConfig({
       {
         extends: true,
         // found out while tests run, a dependency makes the page reload and a test fail
-        optimizeDeps: { include: ['fast-png', 'zod', '@tensorflow/tfjs', '@tensorflow/tfjs-backend-wasm'] },
+        optimizeDeps: {
+          include: ['fast-png', 'zod', '@tensorflow/tfjs', '@tensorflow/tfjs-backend-wasm', 'onnxruntime-web/wasm'],
+        },
         test: {
           name: 'browser',
           include: ['test/browser/**/*.test.ts'],

@@ -13,6 +13,8 @@ const lossOf = (loss: number | undefined): string => (loss === undefined ? '' : 
 export function participantLine(event: ParticipantEvent, traffic: Readonly<Traffic>): Line {
   const bytes = `↑ ${formatBytes(traffic.up)} ↓ ${formatBytes(traffic.down)}`;
   switch (event.type) {
+    case 'engine':
+      return log(`engine ${event.engine} (${event.reason})`);
     case 'connecting':
       return live('connecting …');
     case 'joined': {

@@ -11,6 +11,8 @@ interface InRound {
 }
 
 export type ParticipantEvent =
+  /** What will train here, and why it is this one. First of all, where the trainer says it. */
+  | { readonly type: 'engine'; readonly engine: string; readonly reason: string }
   | { readonly type: 'connecting' }
   /** The coordinator has proved that it holds its key. `pinned`: that key was expected. */
   | {

@@ -12,6 +12,9 @@ import type { LocalPolicy } from './policy.ts';
 import type { ParticipantStore } from './store.ts';
 import type { Traffic } from './traffic.ts';
 
+/** A trainer that says what it trains with, and why. */
+export type NamedTrainer = Trainer & { readonly engine: string; readonly reason?: string };
+
 export interface JoinOptions {
   /** Opens a connection to the coordinator; called again after each loss. */
   readonly connect: (signal: AbortSignal) => Promise<Connection>;
@@ -19,7 +22,7 @@ export interface JoinOptions {
   /** Who this participant is, to this coordinator and over all its connections. */
   readonly identity: Identity;
   /** Runs the local training: a training pool. */
-  readonly trainer: Trainer & { readonly engine: string };
+  readonly trainer: NamedTrainer;
   /** The private images. Only the trainer reads them. */
   readonly source: SourceSpec;
   /** The task to join; default: whichever the coordinator runs. */

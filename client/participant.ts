@@ -62,6 +62,8 @@ export async function joinFederation(options: JoinOptions): Promise<JoinResult> 
     failures = 0;
   });
   const { signal, state, emit } = life;
+  const { engine, reason } = options.trainer;
+  if (reason !== undefined) emit({ type: 'engine', engine, reason });
   try {
     for (;;) {
       try {

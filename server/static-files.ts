@@ -6,6 +6,8 @@ import { createReadStream, type Dirent } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { extname, join, relative, sep } from 'node:path';
+import { pipeline } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 
 const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -25,8 +27,13 @@ const TYPES: Readonly<Record<string, string>> = {
 /** Names that a bundler makes from a file's content: `engine-Bq81zX0a.wasm`. */
 const HASHED = /[-.][A-Za-z0-9_-]{8,}\.[a-z0-9]+$/;
 
+/** WebAssembly is built compressed, and served under its own name. */
+const PACKED = /\.wasm\.gz$/;
+
 interface StaticFile {
   readonly path: string;
+  /** Whether the file on disk is compressed by gzip. */
+  readonly packed: boolean;
   readonly bytes: number;
   readonly type: string;
   readonly immutable: boolean;
@@ -44,27 +51,39 @@ export async function listFiles(folder: string, prefix: string): Promise<StaticF
     const local = relative(folder, path).split(sep).join('/');
     if (!entry.isFile() || local.split('/').some((part) => part.startsWith('.'))) continue;
     const { size } = await stat(path);
-    const type = TYPES[extname(entry.name)] ?? 'application/octet-stream';
-    const file = { path, bytes: size, type, immutable: local.startsWith('assets/') && HASHED.test(local) };
-    files.set(`${prefix}${local}`, file);
+    const packed = PACKED.test(local);
+    const name = packed ? local.slice(0, -'.gz'.length) : local;
+    const type = TYPES[extname(name)] ?? 'application/octet-stream';
+    const immutable = local.startsWith('assets/') && HASHED.test(name);
+    const file: StaticFile = { path, packed, bytes: size, type, immutable };
+    files.set(`${prefix}${name}`, file);
     if (local === 'index.html') files.set(prefix, file);
   }
   return files;
 }
 
+/** Whether a client takes gzip; every browser does. */
+const takesGzip = ({ headers }: IncomingMessage): boolean =>
+  /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/.test(String(headers['accept-encoding'] ?? ''));
+
 /** Answers a GET or HEAD of a listed file. */
 export function sendFile(file: StaticFile, request: IncomingMessage, response: ServerResponse): void {
+  const unpack = file.packed && !takesGzip(request);
   response.writeHead(200, {
     'Content-Type': file.type,
-    'Content-Length': file.bytes,
     'Cache-Control': file.immutable ? 'public, max-age=31536000, immutable' : 'no-cache',
+    ...(unpack ? {} : { 'Content-Length': file.bytes }),
+    ...(file.packed ? { Vary: 'Accept-Encoding' } : {}),
+    ...(file.packed && !unpack ? { 'Content-Encoding': 'gzip' } : {}),
   });
   if (request.method === 'HEAD') {
     response.end();
     return;
   }
   const stream = createReadStream(file.path, { end: Math.max(0, file.bytes - 1) });
-  stream.on('error', () => response.destroy());
-  response.on('close', () => stream.destroy());
-  stream.pipe(response);
+  const end = (error: Error | null | undefined): void => {
+    if (error) response.destroy();
+  };
+  if (unpack) pipeline(stream, createGunzip(), response, end);
+  else pipeline(stream, response, end);
 }

@@ -12,7 +12,7 @@
  *   url: 'https://federation.example.org:8443',
  *   fingerprint: '…', // of the coordinator's key, from somewhere you trust
  *   data: { kind: 'files', files: [...fileInput.files] }, // never leave this computer
- *   wasmPath: '/assets/tfjs/', // where you serve the .wasm files of @tensorflow/tfjs-backend-wasm
+ *   wasmPath: '/assets/wasm/', // where you serve the engines' WebAssembly files, see `BrowserJoinOptions`
  *   signal: leave.signal,
  *   onEvent: (event) => {
  *     if (event.type === 'trained') lossLabel.textContent = String(event.loss);
@@ -55,7 +55,11 @@ export interface BrowserJoinOptions extends Shared {
   /** Default: this browser's own, made on first use and kept in IndexedDB. */
   readonly identity?: Identity | undefined;
   readonly engine?: EngineChoice | undefined;
-  /** Where the `.wasm` files of @tensorflow/tfjs-backend-wasm are served: a URL ending in `/`. */
+  /**
+   * Where the engines' files are served, a URL ending in `/`: `ort-wasm-simd-threaded.{mjs,wasm}` of onnxruntime-web (for a GPU
+   * `ort-wasm-simd-threaded.jspi.{mjs,wasm}` too) and `tfjs-backend-wasm*.wasm` of @tensorflow/tfjs-backend-wasm. Without the
+   * former, training falls back to tfjs. Serve the page cross-origin isolated (COOP, COEP), and it trains on several threads.
+   */
   readonly wasmPath?: string | undefined;
   /** Where the bundled data are served: a URL ending in `/`; default `/data/`. */
   readonly dataUrl?: string | undefined;
@@ -81,7 +85,7 @@ export async function joinInBrowser(options: BrowserJoinOptions): Promise<JoinRe
   requireSecureContext();
   const pool = await createBrowserPool({
     ...(engine ? { engine } : {}),
-    ...(wasmPath === undefined ? {} : { engineOptions: { wasmPath } }),
+    ...(wasmPath === undefined ? {} : { engineOptions: { wasmPath, runtimePath: wasmPath } }),
     ...(dataUrl === undefined ? {} : { dataUrl }),
   });
   const checkData = async (plan: Plan): Promise<void> => {

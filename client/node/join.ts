@@ -9,8 +9,7 @@ import { type Identity, identityFromSeed } from '../../protocol/identity.ts';
 import { openIdentityFile } from '../../protocol/node/identity-file.ts';
 import type { Plan } from '../../protocol/plan.ts';
 import { parseAddress } from '../address.ts';
-import type { Trainer } from '../contribution.ts';
-import type { JoinOptions, JoinResult } from '../join-options.ts';
+import type { JoinOptions, JoinResult, NamedTrainer } from '../join-options.ts';
 import { joinFederation } from '../participant.ts';
 import { connectSocket } from './connect.ts';
 import { folderStore } from './folder-store.ts';
@@ -45,7 +44,7 @@ export interface NodeJoinOptions extends Shared {
   readonly proxy?: string | false | undefined;
   readonly engine?: EngineChoice | undefined;
   /** A training pool to share with other participants of this process; default: one of its own with one worker. */
-  readonly trainer?: (Trainer & { readonly engine: string }) | undefined;
+  readonly trainer?: NamedTrainer | undefined;
 }
 
 async function identityFrom(given: Identity | string | undefined): Promise<Identity> {

@@ -39,6 +39,8 @@ export interface Executable {
 export interface Engine {
   /** `eager:wasm`, `eager:cpu`, `eager:tensorflow`, `compiled:cpu`, … as shown to people and stored with a run. */
   readonly name: string;
+  /** How it runs here, for a person: its threads, or why not a GPU. */
+  readonly note?: string;
   load(program: Program): Promise<Executable>;
   /** Frees every executable. */
   close(): Promise<void>;

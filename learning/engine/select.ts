@@ -5,21 +5,25 @@ import { BACKENDS, type Backend, type BackendOptions } from './eager-backend.ts'
 import { probeTensorFlow } from './eager-tensorflow.ts';
 import type { Engine, EngineChoice } from './engine.ts';
 
-export type EngineOptions = BackendOptions;
+export interface EngineOptions extends BackendOptions {
+  /** Where a browser finds the files of onnxruntime-web: a URL ending in `/`. */
+  readonly runtimePath?: string;
+  /** Threads of one run of the compiled engine. */
+  readonly threads?: number;
+}
 
 interface CompiledModule {
   compiledEngine(options: EngineOptions): Promise<Engine>;
 }
 
+const isNode = globalThis.process?.versions?.node !== undefined;
+
 /** The compiled engine of this platform. A bundle for browsers must not follow the path to Node's, hence the variable. */
-const MODULES: { readonly compiled?: () => Promise<CompiledModule> } = globalThis.process?.versions?.node
-  ? {
-      compiled: () => {
-        const path: string = './compiled.ts';
-        return import(/* @vite-ignore */ path) as Promise<CompiledModule>;
-      },
-    }
-  : {};
+function compiledModule(): Promise<CompiledModule> {
+  if (!isNode) return import('./compiled-web.ts');
+  const path: string = './compiled.ts';
+  return import(/* @vite-ignore */ path) as Promise<CompiledModule>;
+}
 
 export interface SelectedEngine {
   readonly engine: Engine;
@@ -41,13 +45,23 @@ export const CHOICES: readonly EngineChoice[] = [
   ...BACKENDS.map((backend): EngineChoice => `eager:${backend}`),
 ];
 
-async function compiled(options: EngineOptions): Promise<Engine> {
-  const load = MODULES.compiled;
-  if (!load) throw unavailable('compiled', 'the compiled engine is not part of this build');
-  return (await load()).compiledEngine(options);
+async function compiled(options: EngineOptions, reason: string): Promise<SelectedEngine> {
+  const engine = await (await compiledModule()).compiledEngine(options);
+  return { engine, reason: engine.note === undefined ? reason : `${reason}; ${engine.note}` };
+}
+
+/** In a browser: WebAssembly, or plain JavaScript where even that cannot be had. */
+async function bestEagerInBrowser(options: EngineOptions): Promise<SelectedEngine> {
+  try {
+    return { engine: await eagerEngine('wasm', options), reason: 'WebAssembly, operation by operation' };
+  } catch (thrown) {
+    const engine = await eagerEngine('cpu', options);
+    return { engine, reason: `plain JavaScript, slow: ${(thrown as Error).message}` };
+  }
 }
 
 async function bestEager(options: EngineOptions): Promise<SelectedEngine> {
+  if (!isNode) return bestEagerInBrowser(options);
   const native = await probeTensorFlow();
   if (!native.available)
     return { engine: await eagerEngine('wasm', options), reason: `WebAssembly, since ${native.reason}` };
@@ -74,12 +88,11 @@ async function named(choice: string, options: EngineOptions): Promise<SelectedEn
  * @throws TacitError engine/unavailable, with the reason, when what was asked for cannot run here
  */
 export async function createEngine(choice: EngineChoice, options: EngineOptions = {}): Promise<SelectedEngine> {
-  if (choice === 'compiled') return { engine: await compiled(options), reason: 'asked for' };
+  if (choice === 'compiled') return compiled(options, 'asked for');
   if (choice === 'eager') return bestEager(options);
   if (choice !== 'auto') return named(choice, options);
-  if (!MODULES.compiled) return bestEager(options);
   try {
-    return { engine: await compiled(options), reason: 'compiled: the fastest that runs here' };
+    return await compiled(options, 'the fastest that runs here');
   } catch (thrown) {
     const fallback = await bestEager(options);
     return { ...fallback, reason: `${fallback.reason}; the compiled engine failed: ${(thrown as Error).message}` };

@@ -123,6 +123,10 @@ describe('the join page', () => {
     const nodes = [joinNode(federation, 0), joinNode(federation, 1)];
     await page.getByRole('status').filter({ hasText: 'The run is complete' }).waitFor();
     await shoot(page, '2-finished');
+    expect(await page.evaluate(() => globalThis.crossOriginIsolated)).toBe(true);
+    expect(await page.locator('#engine').textContent()).toMatch(
+      /^compiled:wasm: the fastest that runs here; WebAssembly on [1-4] threads?$/,
+    );
 
     const run = await federation.run;
     expect(run).toMatchObject({ finished: true, rounds: ROUNDS });

@@ -16,6 +16,7 @@ export function wordsFor(event: ParticipantEvent): string | undefined {
       return 'The coordinator has proved its key. Checking the plan …';
     case 'plan':
       return 'Joined. Waiting for a round to begin …';
+    case 'engine':
     case 'refused':
       return undefined;
     case 'waiting':
@@ -70,6 +71,17 @@ const bar = (id: string, value: number, max: number, words: string): void => {
   byId(`${id}-text`).textContent = words;
 };
 
+/** What trains on this computer, in plain words, and its name and reason for whoever wants to know more. */
+function showEngine({ engine, reason }: { readonly engine: string; readonly reason: string }): void {
+  const compiled = engine.startsWith('compiled:');
+  const device = engine === 'compiled:webgpu' ? 'on the graphics card' : 'on the processor';
+  byId('engine-words').textContent = compiled
+    ? `Trains at full speed, ${device}.`
+    : 'Trains with the slower engine, since the fast one does not run in this browser.';
+  byId('engine').textContent = `${engine}: ${reason}`;
+  show(byId('engine-box'), true);
+}
+
 /** Shows the section and keeps it up to date. */
 export function showProgress(plan: Plan): ProgressView {
   const losses: number[] = [];
@@ -105,6 +117,9 @@ export function showProgress(plan: Plan): ProgressView {
       if (words) say(words);
       if (words && NOTED.has(event.type)) note(words);
       switch (event.type) {
+        case 'engine':
+          showEngine(event);
+          break;
         case 'joined':
           rounds(event.round);
           break;

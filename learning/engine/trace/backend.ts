@@ -32,13 +32,11 @@ const KERNELS: Readonly<Record<string, Kernel>> = {
 /** Kernels that draw numbers: uncovered on purpose, since their numbers would be baked in. */
 const RANDOM = new Set(['Multinomial', 'RandomUniform', 'RandomNormal', 'TruncatedNormal']);
 
+// by a name, or a bundler takes the folders below for assets
+const HERE = import.meta.url;
+
 /** Folders whose functions stand between a program and its kernels. */
-const BETWEEN = [
-  new URL('.', import.meta.url).pathname,
-  new URL('../../ops/', import.meta.url).pathname,
-  'tfjs',
-  'node:',
-];
+const BETWEEN = [new URL('.', HERE).pathname, new URL('../../ops/', HERE).pathname, 'tfjs', 'node:'];
 const STACK_DEPTH = 60;
 
 /** The first function on the stack that belongs neither to tfjs nor to the engine: where the user's code asked for it. */

@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createHttp, type Http, type HttpOptions } from '../../../server/http.ts';
 
@@ -67,6 +68,26 @@ describe('what is served', () => {
     expect((await request('/assets/engine-Bq81zX0a.wasm')).headers['content-type']).toBe('application/wasm');
     expect((await request('/data/digits.bin')).body).toBe('digits');
     expect((await request('/nothing')).status).toBe(404);
+  });
+
+  test('WebAssembly that is built compressed, under its own name, compressed or not as the client can take it', async () => {
+    const module = new Uint8Array(5000).fill(7);
+    await writeFile(join(dir, 'page', 'assets', 'packed-Bq81zX0a.wasm.gz'), gzipSync(module));
+    const url = await serve();
+    const path = '/assets/packed-Bq81zX0a.wasm';
+    const ask = async (accepted: string) => {
+      const response = await fetch(`${url}${path}`, { headers: { 'accept-encoding': accepted } });
+      expect(response.headers.get('content-type')).toBe('application/wasm');
+      expect(response.headers.get('cache-control')).toContain('immutable');
+      expect(response.headers.get('vary')).toContain('Accept-Encoding');
+      expect(new Uint8Array(await response.arrayBuffer())).toEqual(module);
+      return response.headers.get('content-encoding');
+    };
+    expect(await ask('br, gzip, deflate')).toBe('gzip');
+    expect(await ask('gzip;q=0.5')).toBe('gzip');
+    expect(await ask('identity')).toBeNull();
+    expect(await ask('gzip;q=0, identity')).toBeNull();
+    expect((await request(`${path}.gz`)).status).toBe(404);
   });
 
   test('files named by their content may be kept for ever, and no others', async () => {
