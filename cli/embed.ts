@@ -3,6 +3,7 @@ import { open } from 'node:fs/promises';
 import { openSource } from '../learning/data/open.ts';
 import type { EmbedOutput } from '../learning/pool/jobs/embed.ts';
 import { TacitError } from '../protocol/errors.ts';
+import { sizeOf } from '../protocol/tensors.ts';
 import type { EmbedOptions } from './commands/embed.ts';
 import type { Context } from './context.ts';
 import { dataArgument } from './data-argument.ts';
@@ -40,20 +41,51 @@ async function destination(context: Context, out: string | undefined): Promise<{
   return { write: (text) => file.writeFile(text), end: () => file.close() };
 }
 
-/** Writes one line of features for each example. */
+/** Flat numbers as nested lists: [2, 3] → [[…], […]]. */
+function nested(data: Float32Array, shape: readonly number[]): unknown[] {
+  const [length = 0, ...rest] = shape;
+  if (rest.length === 0) return Array.from(data);
+  const size = sizeOf(rest);
+  return Array.from({ length }, (_, i) => nested(data.subarray(i * size, (i + 1) * size), rest));
+}
+
+/** One piece of the two lists of --json, as text without their brackets. */
+interface Piece {
+  readonly images: string;
+  readonly embeddings: string;
+}
+
+/** The elements of a list without its brackets. */
+const elements = (list: readonly unknown[]): string => JSON.stringify(list).slice(1, -1);
+
+/** Writes one line of features for each example, or with --json one line for all. */
 export async function embed(context: Context, options: EmbedOptions, path: string): Promise<void> {
   const spec = await dataArgument(options.data, options.labelColumn);
   const { run, pool } = await openTrainedEncoder(context, path, options);
-  const { length } = await openSource(spec, run.plan.data);
+  const { plan, model } = run;
+  const { length } = await openSource(spec, plan.data);
   const total = Math.min(length, options.limit ?? length);
   const { write, end } = await destination(context, options.out);
+  const collected: Piece[] = [];
   for (let first = 0; first < total; first += PIECE) {
     const indices = Int32Array.from({ length: Math.min(PIECE, total - first) }, (_, i) => first + i);
-    const input = { plan: run.plan, model: run.model, source: { ...spec, indices } };
-    const table = await pool.run('embed', input, { signal: context.signal });
-    if (first === 0 && options.format === 'csv') await write(header(table));
-    await write([...lines(table, first, options.format)].join(''));
+    const source = { ...spec, indices };
+    const table = await pool.run('embed', { plan, model, source }, { signal: context.signal });
+    if (options.json) {
+      const pixels = await pool.run('embed', { plan, source }, { signal: context.signal });
+      collected.push({
+        images: elements(nested(pixels.data, [pixels.rows, ...plan.data.shape])),
+        embeddings: elements(nested(table.data, [table.rows, table.columns])),
+      });
+    } else {
+      if (first === 0 && options.format === 'csv') await write(header(table));
+      await write([...lines(table, first, options.format)].join(''));
+    }
     context.progress.live(`embedded ${first + table.rows} of ${total}`);
+  }
+  if (options.json) {
+    const list = (key: keyof Piece): string => `[${collected.map((piece) => piece[key]).join(',')}]`;
+    await write(`{"inputs":${list('images')},"embeddings":${list('embeddings')}}\n`);
   }
   await end();
   await pool.close();

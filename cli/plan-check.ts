@@ -3,6 +3,7 @@
  * person may not have meant. Computed from the plan alone, as every participant computes it.
  */
 import { stringify } from 'yaml';
+import { type StartingPoint, type WeightsReport, weightsLines } from '../learning/initial-weights.ts';
 import { modelOf, parameterCount } from '../learning/model.ts';
 import { planBytesOf } from '../learning/run-folder.ts';
 import { scaleOf } from '../protocol/fixed-point.ts';
@@ -28,6 +29,8 @@ export interface PlanCheck {
   readonly sections: readonly SectionCheck[];
   /** For one participant and one round, without framing. */
   readonly bytesPerRound: { readonly down: number; readonly up: number };
+  /** What fitted of the initial weights that the plan names, if it names some. */
+  readonly initialWeights?: WeightsReport;
   readonly warnings: readonly string[];
 }
 
@@ -63,7 +66,7 @@ function warningsOf(plan: Plan, delta: SectionCheck): string[] {
 }
 
 /** Works out what a complete plan costs. */
-export async function checkPlan(plan: Plan): Promise<PlanCheck> {
+export async function checkPlan({ plan, report }: StartingPoint): Promise<PlanCheck> {
   const model = modelOf(plan);
   const exchanges = exchangesOf(plan, model.reportShape);
   const sections = exchanges.flatMap((exchange) =>
@@ -88,6 +91,7 @@ export async function checkPlan(plan: Plan): Promise<PlanCheck> {
     parameters,
     sections,
     bytesPerRound,
+    ...(report ? { initialWeights: report } : {}),
     warnings: warningsOf(plan, delta),
   };
 }
@@ -124,6 +128,7 @@ export function renderPlanCheck(check: PlanCheck): string {
     `all rounds   ${formatBytes(plan.rounds.count * cohort * (bytes.down + bytes.up))} in ${plan.rounds.count} rounds`,
     '',
     table,
+    ...(check.initialWeights ? ['', ...weightsLines(check.initialWeights)] : []),
     ...(warnings.length > 0 ? ['', ...warnings.map((text) => `note: ${text}`)] : []),
   ].join('\n');
 }

@@ -4,8 +4,9 @@
  */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
+import type { StartingPoint } from '../learning/initial-weights.ts';
 import { TacitError } from '../protocol/errors.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { applyOverrides, type Override } from './overrides.ts';
@@ -124,21 +125,26 @@ export interface PlanOptions {
 }
 
 /**
- * The complete plan of a file.
- * @throws TacitError plan/unreadable, plan/invalid, plan/unknown-name, plan/refused, each with its place
+ * The complete plan of a file and, if it names initial weights, the model that it starts from.
+ * @throws TacitError plan/unreadable, plan/invalid, plan/unknown-name, plan/refused, each with its place; those of the weights
  */
-export async function loadPlan(path: string, { overlays = [], overrides = [], seed }: PlanOptions = {}): Promise<Plan> {
+export async function loadStart(path: string, options: PlanOptions = {}): Promise<StartingPoint> {
+  const { overlays = [], overrides = [], seed } = options;
   const text = await readPlanText(path);
   let value = text.value;
   for (const file of overlays) if (existsSync(file)) value = overlay(value, (await readPlanText(file)).value);
   value = applyOverrides(value, overrides);
   if (seed !== undefined) value = { ...(value as object), seed };
-  const { completePlan } = await import('../learning/registry.ts');
+  const { startingPoint } = await import('../learning/initial-weights.ts');
   try {
-    return completePlan(value);
+    return await startingPoint(value, [dirname(text.path), '.']);
   } catch (thrown) {
     throw thrown instanceof TacitError && thrown.code.startsWith('plan/')
       ? await explain(thrown, text, value, overrides)
       : thrown;
   }
 }
+
+/** The complete plan of a file. @throws TacitError as `loadStart` */
+export const loadPlan = async (path: string, options?: PlanOptions): Promise<Plan> =>
+  (await loadStart(path, options)).plan;

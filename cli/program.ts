@@ -8,6 +8,7 @@ import { addDoctor } from './commands/doctor.ts';
 import { addEmbed } from './commands/embed.ts';
 import { addEnroll } from './commands/enroll.ts';
 import { addEvaluate } from './commands/evaluate.ts';
+import { addExport } from './commands/export.ts';
 import { addFinetune } from './commands/finetune.ts';
 import { addJoin } from './commands/join.ts';
 import { addKeygen } from './commands/keygen.ts';
@@ -58,6 +59,7 @@ export function buildProgram(shell: Shell): Command {
     addFinetune,
     addEvaluate,
     addEmbed,
+    addExport,
     addPlanCommands,
     addDataCommands,
     addPrivacyCommands,

@@ -1,5 +1,6 @@
 /** What `tacit serve` does: listens, says how to join, runs the rounds, gives the model away, writes the run folder. */
 import { hostname } from 'node:os';
+import { weightsLines } from '../learning/initial-weights.ts';
 import { createRun, type RunWriter } from '../learning/run-folder.ts';
 import { TacitError } from '../protocol/errors.ts';
 import { openIdentityFile } from '../protocol/node/identity-file.ts';
@@ -10,7 +11,7 @@ import { type RoundWriter, roundWriter } from '../simulations/round-writer.ts';
 import type { ServeOptions } from './commands/serve.ts';
 import type { Context } from './context.ts';
 import { coordinatorLine } from './coordinator-lines.ts';
-import { loadPlan } from './plan-file.ts';
+import { loadStart } from './plan-file.ts';
 import { defaultOut, prepareOut } from './run-options.ts';
 import { formatBytes, formatCount, formatSeconds } from './units.ts';
 
@@ -80,7 +81,8 @@ async function openRunFolder(
 
 /** Coordinates one run. @throws TacitError net/port-in-use, net/insecure, run/failed, run/store, and those of the plan */
 export async function serve(context: Context, options: ServeOptions): Promise<void> {
-  const plan = await loadPlan(options.plan, { overrides: options.set, seed: options.seed });
+  const start = await loadStart(options.plan, { overrides: options.set, seed: options.seed });
+  const { plan, initialModel } = start;
   const { host, port, behindProxy, identity, dataDir, waitFor } = options;
   const tls = tlsOf(options);
   let writer: RoundWriter | undefined;
@@ -93,6 +95,7 @@ export async function serve(context: Context, options: ServeOptions): Promise<vo
     ...(identity === undefined ? {} : { identity: await openIdentityFile(identity) }),
     ...(dataDir === undefined ? {} : { dataDir }),
     ...(waitFor === undefined ? {} : { waitFor }),
+    ...(initialModel ? { initialModel } : {}),
     onEvent: (event) => {
       context.progress.show(coordinatorLine(event));
       writer?.onEvent(event);
@@ -104,6 +107,7 @@ export async function serve(context: Context, options: ServeOptions): Promise<vo
     throw thrown;
   });
   writer = roundWriter(run, context.io, plan);
+  if (start.report) context.announce(weightsLines(start.report).join('\n'));
   announce(context, addressFor(server.url, host), plan, server.fingerprint);
   const { model, ...result } = await conduct(context, server);
   await writer.finish();

@@ -1,20 +1,23 @@
 /** What `tacit simulate` does: virtual participants over the in-memory transport, and a run folder. */
+import { weightsLines } from '../learning/initial-weights.ts';
 import { simulate } from '../simulations/simulate.ts';
 import type { SimulateOptions } from './commands/simulate.ts';
 import type { Context } from './context.ts';
 import { dataArgument } from './data-argument.ts';
 import { closePoolsBeforeLeaving } from './leave.ts';
 import { DATASETS } from './options.ts';
-import { loadPlan } from './plan-file.ts';
+import { loadStart } from './plan-file.ts';
 import { defaultOut, prepareOut, takePartition } from './run-options.ts';
 import { formatBytes, formatCount, formatSeconds } from './units.ts';
 
 /** Runs a simulation; without --data on the bundled data set that the plan's task is named after. */
 export async function runSimulation(context: Context, options: SimulateOptions): Promise<void> {
   const { partition, overrides } = takePartition(options.set, options.partition);
-  const plan = await loadPlan(options.plan, { overrides, seed: options.seed });
+  const start = await loadStart(options.plan, { overrides, seed: options.seed });
+  const { plan, initialModel } = start;
   const data = await dataArgument(options.data ?? DATASETS.find((name) => name === plan.task) ?? 'digits');
   const out = await prepareOut(options.out ?? defaultOut(plan.task));
+  if (start.report) context.print(weightsLines(start.report).join('\n'));
   closePoolsBeforeLeaving();
   const result = await simulate(
     {
@@ -24,6 +27,7 @@ export async function runSimulation(context: Context, options: SimulateOptions):
       partition,
       engine: options.engine,
       ...(options.workers === undefined ? {} : { workers: options.workers }),
+      initialModel,
       out,
       signal: context.signal,
     },

@@ -168,6 +168,9 @@ export function checkOffer(policy: LocalPolicy, offer: Offer, context: OfferCont
   }
   const notes = notesOf(notebook, toHex(context.planHash));
   const modelHash = toHex(offer.modelHash);
+  if (offer.round === 0 && plan.initialWeights && plan.initialWeights.modelHash !== modelHash) {
+    return decline('policy/refused', 'the first round does not start from the initial weights that the plan names');
+  }
   if (offer.round === notes.round && notes.modelHash !== undefined && notes.modelHash !== modelHash) {
     return decline('policy/refused', 'the offer does not start from the model that the last signed round gave');
   }

@@ -32,6 +32,7 @@ export {
   headOf,
   zeroHead,
 } from './fine-tuning.ts';
+export { type StartingPoint, startingPoint, type WeightsReport, weightsLines } from './initial-weights.ts';
 export { type Model, modelOf, parameterCount } from './model.ts';
 export { type Composites, makeOps, type Ops } from './ops/ops.ts';
 export { type FineTuneCurve, type FineTuneCurveInput, fineTuneCurve } from './pool/fine-tune-curve.ts';

@@ -52,6 +52,8 @@ export interface OpenRun {
   readonly planBytes: Uint8Array | undefined;
   /** Parameters of the encoder, `encoder/…`. */
   readonly model: NamedArrays;
+  /** Parameters of a classifier's head, `head/…`, where the file is one that `tacit finetune` wrote; otherwise empty. */
+  readonly head: NamedArrays;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -126,7 +128,7 @@ export async function createRun(
       const { arrays, metadata: own } =
         encoder instanceof Uint8Array ? decodeSafetensors(encoder) : { arrays: encoder, metadata: {} };
       const all = { ...own, ...metadata, plan: new TextDecoder().decode(bytes) };
-      return write(RUN_FILES.encoder, encodeSafetensors(encoderOf(arrays), all));
+      return write(RUN_FILES.encoder, encodeSafetensors(groupOf('encoder', arrays), all));
     },
     report: (html) => write(RUN_FILES.report, html),
     result: (value) => write(RUN_FILES.result, `${JSON.stringify(value, null, 2)}\n`),
@@ -136,8 +138,8 @@ export async function createRun(
 /** Name of the checkpoint of a round, counted from 1, within `checkpoints`. */
 export const checkpointName = (round: number): string => `round-${String(round).padStart(6, '0')}.safetensors`;
 
-const encoderOf = (arrays: NamedArrays): NamedArrays =>
-  Object.fromEntries(Object.entries(arrays).filter(([name]) => name.startsWith('encoder/')));
+const groupOf = (group: 'encoder' | 'head', arrays: NamedArrays): NamedArrays =>
+  Object.fromEntries(Object.entries(arrays).filter(([name]) => name.startsWith(`${group}/`)));
 
 async function readOr(path: string, missing: () => TacitError): Promise<Uint8Array> {
   try {
@@ -157,14 +159,11 @@ function parsePlanBytes(bytes: Uint8Array, where: string): Plan {
   }
 }
 
-function decodeModel(
-  bytes: Uint8Array,
-  path: string,
-): { arrays: NamedArrays; metadata: Readonly<Record<string, string>> } {
+function decodeModel(bytes: Uint8Array, path: string): Pick<OpenRun, 'model' | 'head' | 'metadata'> {
   try {
     const { arrays, metadata } = decodeSafetensors(bytes);
-    const encoder = encoderOf(arrays);
-    if (Object.keys(encoder).length > 0) return { arrays: encoder, metadata };
+    const model = groupOf('encoder', arrays);
+    if (Object.keys(model).length > 0) return { model, head: groupOf('head', arrays), metadata };
     throw new TacitError('weights/mismatch', 'The file holds no tensor whose name starts with "encoder/".');
   } catch (thrown) {
     if (!(thrown instanceof TacitError)) throw thrown;
@@ -183,13 +182,14 @@ async function openFolder(dir: string): Promise<OpenRun> {
   const planBytes = await readOr(join(dir, RUN_FILES.plan), missing(RUN_FILES.plan));
   const plan = parsePlanBytes(planBytes, join(dir, RUN_FILES.plan));
   const path = join(dir, RUN_FILES.encoder);
-  const { arrays, metadata } = decodeModel(await readOr(path, missing(RUN_FILES.encoder)), path);
-  return { path: dir, plan, planBytes, model: arrays, metadata };
+  const decoded = decodeModel(await readOr(path, missing(RUN_FILES.encoder)), path);
+  return { path: dir, plan, planBytes, ...decoded };
 }
 
 async function openFile(path: string, given: Plan | undefined): Promise<OpenRun> {
   const bytes = await readOr(path, () => new TacitError('run/not-found', `There is no file ${path}.`, { where: path }));
-  const { arrays, metadata } = decodeModel(bytes, path);
+  const decoded = decodeModel(bytes, path);
+  const { metadata } = decoded;
   const own = metadata.plan === undefined ? undefined : new TextEncoder().encode(metadata.plan);
   const plan = given ?? (own && parsePlanBytes(own, `${path} (metadata "plan")`));
   if (!plan) {
@@ -198,7 +198,7 @@ async function openFile(path: string, given: Plan | undefined): Promise<OpenRun>
       hint: 'Name the plan with --plan FILE.',
     });
   }
-  return { path, plan, planBytes: given ? undefined : own, model: arrays, metadata };
+  return { path, plan, planBytes: given ? undefined : own, ...decoded };
 }
 
 /**
@@ -216,4 +216,25 @@ export async function openRun(path: string, plan?: Plan): Promise<OpenRun> {
   if (!found.isDirectory()) return openFile(path, plan);
   const run = await openFolder(path);
   return plan ? { ...run, plan, planBytes: undefined } : run;
+}
+
+/** What result.json and metrics.jsonl of a run folder say; nothing for a bare file, or a run that left none. */
+export async function readOutcome(path: string): Promise<{
+  readonly result: Readonly<Record<string, unknown>>;
+  readonly lastRound: Readonly<Record<string, unknown>>;
+}> {
+  const text = (name: string): Promise<string> => readFile(join(path, name), 'utf8').catch(() => '');
+  const parsed = (json: string): Readonly<Record<string, unknown>> => {
+    try {
+      const value: unknown = JSON.parse(json);
+      return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {};
+    } catch {
+      return {};
+    }
+  };
+  const lines = (await text(RUN_FILES.metrics)).trimEnd().split('\n').map(parsed);
+  return {
+    result: parsed(await text(RUN_FILES.result)),
+    lastRound: lines.findLast((line) => line.type === 'round') ?? {},
+  };
 }

@@ -178,6 +178,11 @@ export const planSchema = z.strictObject({
     .default(0),
   data: dataSchema,
   encoder: named,
+  /**
+   * Absent: the run starts from random weights, drawn from the seed. Otherwise the SHA-256 (hex) of the model that the first
+   * round starts from. The file that it was made of is named in the plan's file only (learning/initial-weights.ts).
+   */
+  initialWeights: z.strictObject({ modelHash: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hex digits') }).optional(),
   pretext: named,
   /** Views of an image for the tasks that need them (learning/augmentation). */
   augmentation: named,

@@ -115,7 +115,7 @@ const ofSpecs = (arrays: NamedArrays, specs: NamedSpecs): NamedArrays =>
 
 /**
  * The last committed round of the store, or the start: `initial`, else the plan's own initial weights.
- * @throws TacitError weights/mismatch, weights/not-finite, weights/malformed, run/store
+ * @throws TacitError weights/mismatch, weights/not-finite, weights/malformed, plan/refused, run/store
  */
 export async function resume(federation: Federation, initial?: NamedArrays): Promise<Progress> {
   const { crypto, plan, store, run, specs, strategy } = federation;
@@ -133,10 +133,19 @@ export async function resume(federation: Federation, initial?: NamedArrays): Pro
     };
   }
   const model = modelOf(plan);
+  if (plan.initialWeights && !initial) {
+    throw new TacitError('plan/refused', 'the plan starts from initial weights, and none were given', {
+      where: 'initialWeights',
+      hint: 'Start with the plan file that names them, or pass `initialModel`.',
+    });
+  }
   const arrays = ofSpecs(initial ?? model.init(plan.seed), specs);
   checkAgainst(arrays, specs);
   assertFinite(arrays);
   const bytes = encodeSafetensors(arrays);
+  if (plan.initialWeights && toHex(await crypto.sha256(bytes)) !== plan.initialWeights.modelHash) {
+    throw new TacitError('weights/mismatch', 'the initial weights are not those that the plan names by their hash');
+  }
   return {
     version: 0,
     head: GENESIS_HEAD,

@@ -13,6 +13,7 @@ import { TacitError } from '../protocol/errors.ts';
 import { fingerprintOf, type Identity, identityFromSeed } from '../protocol/identity.ts';
 import { memoryListener } from '../protocol/memory-transport.ts';
 import type { Plan } from '../protocol/plan.ts';
+import type { NamedArrays } from '../protocol/tensors.ts';
 import type { Connection, Listener } from '../protocol/transport.ts';
 import { createCoordinator } from '../server/coordinator.ts';
 import type { CoordinatorEvent, RunResult } from '../server/events.ts';
@@ -27,6 +28,8 @@ export interface FederationOptions {
   /** One participant each. */
   readonly sources: readonly SourceSpec[];
   readonly pool: TrainingPool;
+  /** Weights to start from, when the plan names some by their hash. */
+  readonly initialModel?: NamedArrays | undefined;
   readonly signal: AbortSignal;
   readonly onEvent?: (event: CoordinatorEvent) => void;
 }
@@ -95,6 +98,7 @@ export async function runFederation(options: FederationOptions): Promise<Federat
     identity,
     crypto: nodeCrypto,
     waitFor: sources.length,
+    ...(options.initialModel ? { initialModel: options.initialModel } : {}),
     ...(onEvent ? { onEvent } : {}),
   });
   const leave = new AbortController();

@@ -14,6 +14,7 @@ import { createPool } from '../learning/pool/pool.ts';
 import { createRun, RUN_FILES, type RunWriter } from '../learning/run-folder.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { decodeSafetensors } from '../protocol/safetensors.ts';
+import type { NamedArrays } from '../protocol/tensors.ts';
 import { trustStatement } from '../protocol/trust.ts';
 import { type Experiment, openExperiment } from './experiment.ts';
 import { type FederationRun, runFederation } from './federation.ts';
@@ -33,6 +34,8 @@ export interface MainJobOptions {
   readonly quick: boolean;
   readonly engine: EngineChoice;
   readonly workers?: number;
+  /** Weights that every pre-training starts from, when the plan names some by their hash. */
+  readonly initialModel?: NamedArrays | undefined;
   /** The run folder. */
   readonly out: string;
   readonly signal: AbortSignal;
@@ -125,6 +128,7 @@ async function federate(
     transport: 'sockets',
     sources: sources.map((indices) => ({ ...experiment.train, indices })),
     pool,
+    initialModel: options.initialModel,
     signal: options.signal,
     onEvent: writer.onEvent,
   });
@@ -147,7 +151,8 @@ export async function runMainJob(options: MainJobOptions, io: SimulationIo): Pro
     io.print(`engine ${pool.engine} (${pool.reason}), ${pool.size} workers`);
     const { result, fingerprint } = await federate(options, pool, shards, experiment, run, io);
     await run.finalEncoder(result.model, { modelHash: result.modelHash });
-    const context: RowContext = { plan, experiment, pool, signal, onProgress: rowProgress(io) };
+    const { initialModel } = options;
+    const context: RowContext = { plan, experiment, pool, initialModel, signal, onProgress: rowProgress(io) };
     const judged = await judge(context, shards, result.model, quick);
     const outcome: MainJobResult = {
       dataset,

@@ -16,6 +16,8 @@ export interface RowContext {
   readonly plan: Plan;
   readonly experiment: Experiment;
   readonly pool: TrainingPool;
+  /** Weights that pre-training starts from instead of random ones. */
+  readonly initialModel?: NamedArrays | undefined;
   readonly signal: AbortSignal;
   /** What is being computed, and how far it is (0…1). */
   readonly onProgress: (row: string, fraction: number) => void;
@@ -67,6 +69,9 @@ export async function probeRow(context: RowContext, row: string, model?: NamedAr
   });
 }
 
+/** What every pre-training starts from, so that rows differ in nothing else. */
+const start = ({ initialModel }: RowContext): { model?: NamedArrays } => (initialModel ? { model: initialModel } : {});
+
 /** Steps × batch × participants × rounds: the images that the federated run sees, repetitions and all. */
 export const samplesSeen = (plan: Plan): number =>
   plan.rounds.count * plan.training.steps * plan.training.batch * plan.rounds.cohort;
@@ -77,7 +82,7 @@ export async function centralRow(context: RowContext): Promise<ProbeCurve> {
   const batch = Math.max(plan.training.batch, Math.min(CENTRAL_BATCH, experiment.trainLabels.length));
   const central: Plan = { ...plan, training: { ...plan.training, batch } };
   const steps = Math.ceil(samplesSeen(plan) / batch);
-  const input = { plan: central, source: experiment.train, steps, seed: plan.seed };
+  const input = { plan: central, source: experiment.train, steps, seed: plan.seed, ...start(context) };
   const { model } = await run(context, 'central', 'central', input);
   return probeRow(context, 'central', model);
 }
@@ -101,6 +106,7 @@ export async function localRow(context: RowContext, shards: readonly Int32Array[
         steps: plan.rounds.count * plan.training.steps,
         seed: plan.seed,
         name: `local-${k}`,
+        ...start(context),
       });
       return probeRow({ ...context, onProgress: () => {} }, 'local', model);
     }),

@@ -10,6 +10,7 @@ import type { EngineChoice } from '../learning/engine/engine.ts';
 import { createPool } from '../learning/pool/pool.ts';
 import { createRun } from '../learning/run-folder.ts';
 import type { Plan } from '../protocol/plan.ts';
+import type { NamedArrays } from '../protocol/tensors.ts';
 import type { RunResult } from '../server/events.ts';
 import { runFederation } from './federation.ts';
 import type { SimulationIo } from './io.ts';
@@ -26,6 +27,8 @@ export interface SimulateOptions {
   readonly partition: Partition;
   readonly engine: EngineChoice;
   readonly workers?: number;
+  /** Weights to start from, when the plan names some by their hash. */
+  readonly initialModel?: NamedArrays | undefined;
   /** Run folder; absent: nothing is written. */
   readonly out?: string;
   readonly signal: AbortSignal;
@@ -71,6 +74,7 @@ export async function simulate(options: SimulateOptions, io: SimulationIo): Prom
       transport: 'memory',
       sources,
       pool,
+      initialModel: options.initialModel,
       signal,
       onEvent: writer.onEvent,
     });

@@ -12,6 +12,7 @@ export interface EmbedOptions {
   readonly limit?: number;
   readonly out?: string;
   readonly engine: EngineChoice;
+  readonly json?: boolean;
   readonly quiet?: boolean;
 }
 
@@ -31,9 +32,17 @@ export function addEmbed(program: Command, shell: Shell): void {
     new Option('--out <file>', 'file to write (default: stdout)'),
     options.planOption(),
     options.engineOption(),
+    new Option(
+      '--json',
+      'one JSON line {inputs, embeddings}: images [n][height][width][channels] in [0, 1], as an exported graph takes them, and their features',
+    ),
     options.quietOption(),
   );
-  options.withExample(command, 'tacit embed runs/digits --data ~/pictures --format csv --out features.csv');
+  options.withExample(
+    command,
+    'tacit embed runs/digits --data ~/pictures --format csv --out features.csv',
+    'tacit embed runs/digits --data digits:test --limit 8 --json',
+  );
   command.action(
     action(shell, async (context, given: EmbedOptions, run: string) => {
       const { embed } = await import('../embed.ts');

@@ -21,9 +21,9 @@ export function addPlanCommands(program: Command, shell: Shell): void {
   withExample(check, 'tacit plan check plans/digits.yaml --set encoder=conv');
   check.action(
     action(shell, async (context, { set, seed }: Options, file: string) => {
-      const { loadPlan } = await import('../plan-file.ts');
+      const { loadStart } = await import('../plan-file.ts');
       const { checkPlan, renderPlanCheck } = await import('../plan-check.ts');
-      const found = await checkPlan(await loadPlan(file, { overrides: set, seed }));
+      const found = await checkPlan(await loadStart(file, { overrides: set, seed }));
       context.result(found, renderPlanCheck(found));
     }),
   );

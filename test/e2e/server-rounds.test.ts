@@ -12,6 +12,7 @@ import {
   verifyStatement,
 } from '../../protocol/identity.ts';
 import type { Plan, SuiteName } from '../../protocol/plan.ts';
+import { encodeSafetensors } from '../../protocol/safetensors.ts';
 import { float32 } from '../../protocol/tensors.ts';
 import type { RunResult } from '../../server/events.ts';
 import {
@@ -177,6 +178,24 @@ describe('weights to start from', () => {
     const data = Float32Array.from(tensor!.data).fill(Number.NaN, 0, 1);
     const broken = await harness(plan, { initialModel: { ...good, [first!]: float32(tensor!.shape, data) } });
     await expect(broken.coordinator.run()).rejects.toMatchObject({ code: 'weights/not-finite', where: first });
+  });
+
+  test('that the plan names by their hash must be given, and must be those', async () => {
+    const { aggregated, init } = modelOf(testPlan());
+    const drawn = init('elsewhere');
+    const model = Object.fromEntries(Object.keys(aggregated).map((name) => [name, drawn[name]!]));
+    const modelHash = toHex(await nodeCrypto.sha256(encodeSafetensors(model)));
+    const plan = testPlan({ initialWeights: { modelHash } });
+    const without = await harness(plan);
+    await expect(without.coordinator.run()).rejects.toMatchObject({ code: 'plan/refused', where: 'initialWeights' });
+    const other = await harness(plan, { initialModel: modelOf(plan).init('elsewhere else') });
+    await expect(other.coordinator.run()).rejects.toMatchObject({ code: 'weights/mismatch' });
+    const right = await harness(plan, { initialModel: model });
+    const run = right.coordinator.run();
+    const [person] = await participants(right, 1);
+    await person!.signIn();
+    await right.coordinator.stop();
+    expect((await run).modelHash).toBe(modelHash);
   });
 });
 

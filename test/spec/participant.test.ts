@@ -67,6 +67,15 @@ describe('rounds', () => {
     expect(trainer.inputs).toEqual([]);
   });
 
+  test('[PL2] the first round starts from the initial weights that the plan names, or not at all', async () => {
+    const coordinator = await fakeCoordinator({ ...plan, initialWeights: { modelHash: '0'.repeat(64) } });
+    const { event, trainer } = await start(coordinator);
+    await event('plan');
+    await coordinator.offer({ round: 0 });
+    await event('declined');
+    expect(trainer.inputs).toEqual([]);
+  });
+
   test('[RD2] one model gets no more reports than the plan allows, whatever version it is called', async () => {
     const coordinator = await fakeCoordinator(plan);
     const { event } = await start(coordinator);

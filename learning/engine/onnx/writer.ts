@@ -2,7 +2,7 @@
  * Writes a graph as an ONNX ModelProto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
  * Opset and IR version are pinned to what ONNX Runtime 1.30 and the ONNX checker accept.
  */
-import { sizeOf } from '../../../protocol/tensors.ts';
+import { type NamedArrays, sizeOf } from '../../../protocol/tensors.ts';
 import {
   ABSENT,
   type Attribute,
@@ -27,6 +27,14 @@ const INLINE_ELEMENTS = 64;
 export interface WriteOptions {
   /** Dimensions written as a name instead of a number: value → axis → name. */
   readonly symbolic?: ReadonlyMap<Value, Readonly<Record<number, string>>>;
+  /** Inputs that are numbers of the file, by name: the weights of an exported model. */
+  readonly weights?: NamedArrays;
+  /** Inputs and outputs by their plain names; for a graph that carries nothing. */
+  readonly plainNames?: boolean;
+  /** What a reader finds beside the graph, key by key. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** The model in words. */
+  readonly description?: string;
 }
 
 function attributeProto(name: string, value: Attribute): Message {
@@ -67,11 +75,18 @@ function nodeProto(
   return node.domain === '' ? proto : proto.text(7, node.domain);
 }
 
+interface Prefixes {
+  readonly input: string;
+  readonly output: string;
+}
+const prefixesOf = ({ plainNames }: WriteOptions): Prefixes =>
+  plainNames ? { input: '', output: '' } : { input: 'in:', output: 'out:' };
+
 /** Names of values: an input's own, an output's own where it is free, a number otherwise. */
-function nameValues(graph: Graph): (value: Value) => string {
-  const names = new Map<Value, string>(graph.inputs.map(({ name, value }) => [value, `in:${name}`]));
+function nameValues(graph: Graph, { input, output }: Prefixes): (value: Value) => string {
+  const names = new Map<Value, string>(graph.inputs.map(({ name, value }) => [value, `${input}${name}`]));
   for (const { name, value } of graph.outputs)
-    if (!names.has(value) && !graph.constants.has(value)) names.set(value, `out:${name}`);
+    if (!names.has(value) && !graph.constants.has(value)) names.set(value, `${output}${name}`);
   return (value) => (value === ABSENT ? '' : (names.get(value) ?? `v${value}`));
 }
 
@@ -94,8 +109,10 @@ function constantNode(name: string, constant: Constant, graphProto: Message): vo
   );
 }
 
-function writeGraph(graph: Graph, { symbolic }: WriteOptions): Message {
-  const nameOf = nameValues(graph);
+function writeGraph(graph: Graph, options: WriteOptions): Message {
+  const { symbolic, weights = {} } = options;
+  const prefixes = prefixesOf(options);
+  const nameOf = nameValues(graph, prefixes);
   const proto = message();
   const used = new Set([...graph.nodes.flatMap((node) => node.inputs), ...graph.outputs.map(({ value }) => value)]);
   for (const [value, constant] of graph.constants) {
@@ -113,9 +130,13 @@ function writeGraph(graph: Graph, { symbolic }: WriteOptions): Message {
     const { dtype, shape } = graph.types.get(value)!;
     return valueInfo(name, dtype, shape, symbolic?.get(value) ?? {});
   };
-  for (const { name, value } of graph.inputs) proto.message(11, info(`in:${name}`, value));
+  for (const { name, value } of graph.inputs) {
+    const weight = Object.hasOwn(weights, name) ? weights[name] : undefined;
+    if (weight) proto.message(5, tensorProto(nameOf(value), weight));
+    else proto.message(11, info(nameOf(value), value));
+  }
   graph.outputs.forEach(({ name, value }, index) => {
-    const target = `out:${name}`;
+    const target = `${prefixes.output}${name}`;
     if (nameOf(value) !== target)
       proto.message(1, message().text(1, nameOf(value)).text(2, target).text(3, `output#${index}`).text(4, 'Identity'));
     proto.message(12, info(target, value));
@@ -124,13 +145,17 @@ function writeGraph(graph: Graph, { symbolic }: WriteOptions): Message {
 }
 
 /**
- * The bytes of the model. Inputs are called `in:<name>` and outputs `out:<name>`, since a carried tensor is both.
+ * The bytes of the model. Inputs are called `in:<name>` and outputs `out:<name>`, since a carried tensor is both, unless
+ * `plainNames` says otherwise.
  * @throws RangeError when a node of our own domain was left in the graph
  */
 export function writeModel(graph: Graph, options: WriteOptions = {}): Uint8Array {
   const left = graph.nodes.find((node) => node.domain === 'tacit');
   if (left) throw new RangeError(`${left.op} was not lowered`);
+  const { metadata = {}, description } = options;
   const model = message().int(1, IR_VERSION).text(2, 'tacit').message(7, writeGraph(graph, options));
+  if (description !== undefined) model.text(6, description);
+  for (const [key, value] of Object.entries(metadata)) model.message(14, message().text(1, key).text(2, value));
   const domains = new Set<string>(['', ...graph.nodes.map((node) => node.domain)]);
   for (const domain of domains)
     model.message(

@@ -134,6 +134,22 @@ describe('checkOffer', () => {
     expect(decide(offer({ modelHash: new Uint8Array(32).fill(2) }), twice)).toBe('accept');
   });
 
+  it('starts the first round only from the initial weights that the plan names, if it names some', () => {
+    const named = (modelHash: string): Plan => ({ ...plan, initialWeights: { modelHash } });
+    const decideUnder = (under: Plan, changes: Partial<Offer> = {}) =>
+      checkOffer(DEFAULT_POLICY, offer(changes), {
+        plan: under,
+        planHash,
+        offerHash: 'new',
+        notebook: EMPTY_NOTEBOOK,
+        nowMs: NOW,
+      });
+    const right = named(toHex(offer().modelHash));
+    expect(decideUnder(right, { round: 0 }).kind).toBe('accept');
+    expect(decideUnder(named('0'.repeat(64)), { round: 0 })).toMatchObject({ kind: 'decline', code: 'policy/refused' });
+    expect(decideUnder(named('0'.repeat(64)), { round: 1 }).kind).toBe('accept');
+  });
+
   it('starts only from the model that the last signed round gave', () => {
     const notes = { head: '1'.repeat(64), round: 1, modelHash: toHex(offer().modelHash) };
     const after = withNotes(EMPTY_NOTEBOOK, toHex(planHash), notes);

@@ -8,7 +8,7 @@ const isObject = (value: unknown): value is Json =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** `changes` laid over `base`, key by key. */
-const merged = (base: Json, changes: Json): Json =>
+export const merged = (base: Json, changes: Json): Json =>
   Object.fromEntries(
     [...new Set([...Object.keys(base), ...Object.keys(changes)])].map((key) => {
       const [old, change] = [base[key], changes[key]];

@@ -1,8 +1,4 @@
-/** Models that the writer makes, read back by ONNX Runtime and, where Python has it, by ONNX's own checker. */
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+/** Models that the writer makes, read back by ONNX Runtime; ONNX's own checker reads them in test/unit/learning/export. */
 import * as ort from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { compile } from '../../../../../learning/engine/compile.ts';
@@ -72,30 +68,9 @@ describe('writeModel', () => {
   });
 });
 
-/** A Python that can import onnx, from TACIT_PYTHON or the path. */
-function pythonWithOnnx(): string | undefined {
-  const python = process.env.TACIT_PYTHON ?? 'python3';
-  try {
-    execFileSync(python, ['-c', 'import onnx'], { stdio: 'ignore' });
-    return python;
-  } catch {
-    console.info(`${python} has no package onnx: its checker is not asked (set TACIT_PYTHON to one that has it)`);
-    return undefined;
-  }
-}
-
 describe('models of training steps', () => {
-  const python = pythonWithOnnx();
-  it.each(CASES)('$pretext with $encoder: the same bytes twice, and what the ONNX checker accepts', (entry) => {
+  it.each(CASES)('$pretext with $encoder: the same bytes twice', (entry) => {
     const program = trainProgram(planOf(entry));
-    const { bytes } = compile(program);
-    expect(Buffer.compare(bytes, compile(program).bytes)).toBe(0);
-    if (!python) return;
-    const folder = mkdtempSync(join(tmpdir(), 'tacit-onnx-'));
-    const file = join(folder, 'step.onnx');
-    writeFileSync(file, bytes);
-    const check = 'import onnx, sys; onnx.checker.check_model(onnx.load(sys.argv[1]), full_check=True)';
-    execFileSync(python, ['-c', check, file]);
-    rmSync(folder, { recursive: true });
+    expect(Buffer.compare(compile(program).bytes, compile(program).bytes)).toBe(0);
   });
 });
