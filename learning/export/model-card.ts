@@ -3,6 +3,7 @@
  * was spent of its participants' privacy. Made from the plan and from what the run wrote down; what nobody measured is not said.
  */
 import type { Plan } from '../../protocol/plan.ts';
+import { trustStatement } from '../../protocol/trust.ts';
 import { encoderOf, pretextOf } from '../methods.ts';
 import { modelOf, parameterCount } from '../model.ts';
 import { GRAPH_NAMES } from './onnx.ts';
@@ -83,7 +84,7 @@ function trainingLines({ plan, result, lastRound }: CardFacts): string[] {
   const made = isNumber(result.rounds) ? result.rounds : undefined;
   const { participants } = result;
   const loss = lastRound.loss;
-  const start = 'initialWeights' in plan && plan.initialWeights !== undefined;
+  const start = plan.initialWeights !== undefined;
   return [
     `* **Encoder** \`${encoder.name}\`, ${parameterCount(modelOf(plan).encoderSpecs).toLocaleString('en-US')} parameters, started from ${start ? 'pre-trained weights' : `random weights (seed ${plan.seed})`}.`,
     `* **Pretext task** \`${pretext.name}\` (${pretextOf(plan).paper}), augmentation \`${augmentation.name}\`; no labels.`,
@@ -143,14 +144,9 @@ function spentLines(spent: unknown): string[] | undefined {
 }
 
 function privacyLines({ plan, result }: CardFacts): string[] {
-  const { mode, clipNorm } = plan.privacy;
-  const statement =
-    typeof result.privacyStatement === 'string'
-      ? result.privacyStatement
-      : `Privacy mode \`${mode}\`; updates were clipped to an L2 norm of ${clipNorm}. SECURITY.md says what that protects from whom.`;
   const none =
     'No noise was added: differential privacy was not used, so no ε bounds what these weights say about a single participant.';
-  return [statement, '', ...(spentLines(result.privacySpent ?? result.privacy) ?? [none])];
+  return [trustStatement(plan), '', ...(spentLines(result.privacySpent ?? result.privacy) ?? [none])];
 }
 
 function usageLines({ format, file, head }: CardFacts): string[] {

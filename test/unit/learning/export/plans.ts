@@ -11,11 +11,14 @@ import { planOf } from '../plans.ts';
 const SMALL: Readonly<Record<string, object>> = {
   mlp: { hidden: [12], dim: 6 },
   conv: { filters: [4, 6], strides: [1, 2], groups: 2 },
+  resnet: { depth: 8, width: 8, groups: 4 },
+  'resnet-18': { name: 'resnet', depth: 18, width: 4, groups: 2 },
 };
 
 export const CLASSES = ['cat', 'dog', 'owl'] as const;
 
-export const ENCODER_NAMES = [...encoders.keys()];
+/** Every encoder that is registered, and the other depth of one. */
+export const ENCODER_NAMES = [...encoders.keys(), 'resnet-18'];
 
 /** Colour images with a normalisation for each channel. */
 export const planFor = (encoder: string, changes: object = {}): Plan =>
