@@ -1,38 +1,38 @@
 /**
- * One accepted offer on its way to a report: accept, pull the model, train, build, seal, upload, commit. What has been done is
- * kept in the contribution itself, so that after a lost connection it goes on where it stopped; training goes on meanwhile.
+ * One accepted offer on its way through the exchanges of its round: accept, then for each exchange pull what it starts from, build
+ * the words of the report, deliver them, and wait for the next exchange. What has been done is kept in the contribution itself,
+ * so that after a lost connection it goes on where it stopped; training goes on meanwhile.
  */
-
 import type { SourceSpec } from '../learning/data/source.ts';
-import type { TrainInput, TrainOutput } from '../learning/pool/jobs/train.ts';
 import type { LocalState } from '../learning/pool/local-state.ts';
-import type { RunOptions } from '../learning/pool/scheduler.ts';
-import { asBytes, equalBytes, toHex } from '../protocol/bytes.ts';
+import { equalBytes, toHex } from '../protocol/bytes.ts';
 import type { CryptoProvider } from '../protocol/crypto/provider.ts';
-import { asTacitError, TacitError } from '../protocol/errors.ts';
-import { exchangeStatement, type Identity, uploadStatement, verifyStatement } from '../protocol/identity.ts';
+import { TacitError } from '../protocol/errors.ts';
+import { exchangeStatement, type Identity, verifyStatement } from '../protocol/identity.ts';
 import type { BlobRef, ExchangeStart, Offer } from '../protocol/messages.ts';
 import type { ParticipantPeer } from '../protocol/peer.ts';
-import { buildReport } from '../protocol/report.ts';
-import { assertFinite, checkAgainst, decodeSafetensors } from '../protocol/safetensors.ts';
 import type { NamedArrays } from '../protocol/tensors.ts';
-import { pushReport } from '../protocol/transfer.ts';
 import type { Agreement } from './agreement.ts';
-import { pause } from './backoff.ts';
+import { buildWords, pullInputs, type Trainer } from './build-words.ts';
+import { deliverWords } from './deliver-words.ts';
 import type { ParticipantEvent } from './events.ts';
 
-/** The one job that a participant needs of a training pool. */
-export interface Trainer {
-  run(name: 'train', input: TrainInput, options?: RunOptions): Promise<TrainOutput>;
+/** The words of one exchange's report, not yet sealed. */
+export interface Built {
+  readonly words: Int32Array;
+  /** What the participant measured for the exchanges that follow. */
+  readonly statistics?: Float32Array;
+  /** What is to be kept for the next round. */
+  readonly local?: LocalState;
 }
 
-/** The coordinator opens and checks the whole report before it answers. */
-const COMMIT_TIMEOUT_MS = 120_000;
-
-/** What local training gave: the words of the report, not yet sealed. */
-interface Trained {
-  readonly words: Int32Array;
-  readonly local: LocalState | undefined;
+/** How far one exchange has come; a step that was begun is never begun again. */
+export interface Stage {
+  readonly index: number;
+  built: Promise<Built> | undefined;
+  sealed: Promise<Uint8Array> | undefined;
+  /** Settled when the coordinator has answered the commit that is under way. */
+  answered: Promise<unknown> | undefined;
 }
 
 /** An accepted offer. */
@@ -42,12 +42,15 @@ export interface Contribution {
   readonly hashHex: string;
   /** Ends the training, and the contribution with it. */
   readonly stop: AbortController;
-  training: Promise<Trained> | undefined;
-  sealed: Promise<Uint8Array> | undefined;
+  /** One for each exchange that was begun. */
+  readonly stages: Stage[];
+  /** Starts of exchanges as they came unasked, by index. */
+  readonly starts: Map<number, ExchangeStart>;
+  /** Called when one has come. */
+  onStart: () => void;
+  model: NamedArrays | undefined;
   /** Settled when the notebook says that a report for this model was sent. */
   counted: Promise<void> | undefined;
-  /** Settled when the coordinator has answered the commit that is under way. */
-  answered: Promise<unknown> | undefined;
 }
 
 export const contributionFor = (offer: Offer, offerHash: Uint8Array): Contribution => ({
@@ -55,11 +58,15 @@ export const contributionFor = (offer: Offer, offerHash: Uint8Array): Contributi
   offerHash,
   hashHex: toHex(offerHash),
   stop: new AbortController(),
-  training: undefined,
-  sealed: undefined,
+  stages: [],
+  starts: new Map(),
+  onStart: () => {},
+  model: undefined,
   counted: undefined,
-  answered: undefined,
 });
+
+/** The exchange that is worked on, or was last. */
+export const currentStage = ({ stages }: Contribution): Stage | undefined => stages.at(-1);
 
 /** Everything around a contribution. */
 export interface Workplace {
@@ -80,169 +87,109 @@ export interface Workplace {
   readonly download: (ref: BlobRef, onProgress: (bytes: number) => void) => Promise<Uint8Array>;
   /** Notes that a report for this offer's model is about to leave; resolves when that is durable. */
   readonly beforeSending: (contribution: Contribution) => Promise<void>;
-  /** The coordinator has the whole report. `local`: what is to be kept for the next round. */
+  /** The coordinator has the report of the last exchange. `local`: what is to be kept for the next round. */
   readonly acknowledged: (contribution: Contribution, local: LocalState | undefined) => void;
 }
 
 /**
- * Takes a contribution from wherever it stands to an acknowledged report.
+ * Takes a contribution from wherever it stands to an acknowledged report of the last exchange.
  * @throws TacitError of the coordinator's answers, of training, and net/closed when the connection ends on the way
  */
 export async function contribute(at: Workplace, contribution: Contribution): Promise<void> {
-  const { peer } = at;
-  const { offerHash, stop } = contribution;
-  const start = await accept(at, contribution);
-  if (!start) return;
-  const modelRef = await modelOfExchange(at, contribution, start);
-  contribution.training ??= startTraining(at, contribution, await pullModel(at, contribution, modelRef));
-  const { words, local } = await untilClosed(peer, contribution.training);
-  contribution.sealed ??= seal(at, contribution, words);
-  const sealed = await contribution.sealed;
+  const { exchanges } = at.agreement;
+  for (let start = await accept(at, contribution); ; start = await nextStart(at, contribution)) {
+    if (start) await takeExchange(at, contribution, start);
+    if (contribution.stages.length === exchanges.length) return;
+  }
+}
+
+/** From the start of one exchange to its acknowledged report. */
+async function takeExchange(at: Workplace, contribution: Contribution, start: ExchangeStart): Promise<void> {
+  const { stop } = contribution;
+  await checkStart(at, contribution, start);
+  const stage = stageOf(contribution, start.index);
+  if (!stage.built) {
+    const inputs = await pullInputs(at, contribution, start);
+    stage.built = begun(buildWords(at, contribution, stage, inputs));
+  }
+  const { words, local } = await untilClosed(at.peer, stop.signal, stage.built);
   contribution.counted ??= at.beforeSending(contribution);
   await contribution.counted;
   stop.signal.throwIfAborted();
-  const hash = await upload(at, contribution, sealed);
-  const statement = uploadStatement({ offerHash, exchange: 0, hash, bytes: sealed.length });
-  const signature = await at.identity.sign(statement);
-  contribution.answered = peer
-    .request({ type: 'commit', offerHash, exchange: 0, hash, bytes: sealed.length, signature }, undefined, {
-      timeoutMs: COMMIT_TIMEOUT_MS,
-    })
-    .then(() => at.acknowledged(contribution, local));
-  await contribution.answered;
+  const last = start.index + 1 === at.agreement.exchanges.length;
+  await deliverWords(at, contribution, stage, words, () => {
+    if (last) at.acknowledged(contribution, local);
+  });
 }
 
-/** The start of the first exchange; nothing if the report had arrived before the connection was lost. */
+/** It may fail while nobody waits for it, between two connections. */
+function begun<T>(work: Promise<T>): Promise<T> {
+  work.catch(() => {});
+  return work;
+}
+
+/** The stage of an exchange that is under way or comes next. @throws TacitError train/failed if an earlier one was not taken here */
+function stageOf({ stages }: Contribution, index: number): Stage {
+  if (index === stages.length) stages.push({ index, built: undefined, sealed: undefined, answered: undefined });
+  const stage = stages[index];
+  if (stage && index === stages.length - 1) return stage;
+  throw new TacitError('train/failed', `exchange ${index} does not follow what was done here`);
+}
+
+/** The start of the exchange that is under way; nothing if its report had arrived before the connection was lost. */
 async function accept(at: Workplace, contribution: Contribution): Promise<ExchangeStart | undefined> {
-  const { offerHash, answered, training } = contribution;
+  const stage = currentStage(contribution);
   try {
-    return (await at.peer.request({ type: 'accept', offerHash })).message.exchange;
+    return (await at.peer.request({ type: 'accept', offerHash: contribution.offerHash })).message.exchange;
   } catch (thrown) {
-    if (!(thrown instanceof TacitError) || thrown.code !== 'round/duplicate' || !answered || !training) throw thrown;
-    at.acknowledged(contribution, (await training).local);
+    const reported = thrown instanceof TacitError && thrown.code === 'round/duplicate' && stage?.answered;
+    if (!reported || !stage.built) throw thrown;
+    const { local } = await stage.built;
+    if (stage.index + 1 === at.agreement.exchanges.length) at.acknowledged(contribution, local);
     return undefined;
   }
 }
 
-/** The model's reference in a signed start of the first exchange. */
-async function modelOfExchange(
-  at: Workplace,
-  { offer, offerHash }: Contribution,
-  start: ExchangeStart,
-): Promise<BlobRef> {
+/** The start of the exchange after the current one, when it comes. */
+function nextStart({ peer }: Workplace, contribution: Contribution): Promise<ExchangeStart> {
+  const { starts, stages, stop } = contribution;
+  const index = stages.length;
+  const coming = new Promise<ExchangeStart>((resolve) => {
+    const look = (): void => {
+      const start = starts.get(index);
+      if (start) resolve(start);
+    };
+    contribution.onStart = look;
+    look();
+  });
+  return untilClosed(peer, stop.signal, coming);
+}
+
+/** Takes the start of an exchange that came unasked; one of another offer is of no interest. */
+export function noteStart(contribution: Contribution, start: ExchangeStart): void {
+  if (!equalBytes(start.offerHash, contribution.offerHash)) return;
+  contribution.starts.set(start.index, start);
+  contribution.onStart();
+}
+
+/** @throws TacitError auth/bad-signature, wire/unexpected */
+async function checkStart(at: Workplace, { offerHash }: Contribution, start: ExchangeStart): Promise<void> {
   await verifyStatement(at.crypto, at.serverKey, exchangeStatement(start), start.signature);
-  if (!equalBytes(start.offerHash, offerHash) || start.index !== 0) {
+  if (!equalBytes(start.offerHash, offerHash) || start.index >= at.agreement.exchanges.length) {
     throw new TacitError('wire/unexpected', 'the exchange belongs to another offer');
   }
-  const model = start.blobs.find(({ name }) => name === 'model');
-  if (!model || !equalBytes(model.hash, offer.modelHash)) {
-    throw new TacitError('wire/hash-mismatch', 'the exchange names another model than the offer');
-  }
-  return model;
 }
 
-/** The global model: the bytes of the offered hash, with the plan's names and shapes, all finite. */
-async function pullModel(at: Workplace, { offer }: Contribution, model: BlobRef): Promise<NamedArrays> {
-  const { round, attempt } = offer;
-  const bytes = await at.download(model, (done) =>
-    at.emit({ type: 'downloading', round, attempt, bytes: done, total: model.bytes }),
-  );
-  const { arrays } = decodeSafetensors(bytes);
-  checkAgainst(arrays, at.agreement.model.aggregated);
-  assertFinite(arrays);
-  return arrays;
-}
-
-function startTraining(at: Workplace, contribution: Contribution, model: NamedArrays): Promise<Trained> {
-  const training = train(at, contribution, model);
-  // it may fail while nobody waits for it, between two connections
-  training.catch(() => {});
-  return training;
-}
-
-async function train(at: Workplace, { offer, stop }: Contribution, model: NamedArrays): Promise<Trained> {
-  const { round, attempt } = offer;
-  const { plan, exchanges } = at.agreement;
-  const input: TrainInput = {
-    plan,
-    model,
-    source: at.source,
-    seed: at.seed,
-    participant: at.identity.id,
-    round,
-    attempt,
-    local: at.local,
-  };
-  const output = await at.trainer.run('train', input, {
-    signal: stop.signal,
-    onProgress: ({ done, total, loss }) =>
-      at.emit({ type: 'training', round, attempt, step: done, steps: total, ...(loss === undefined ? {} : { loss }) }),
-  });
-  const { delta, loss, examples, steps, local } = output;
-  const words = buildReport(plan, exchanges[0]!, { delta, 'metrics/loss': Float32Array.of(loss) }, examples);
-  at.emit({ type: 'trained', round, attempt, loss, examples, steps });
-  return { words, local };
-}
-
-/** The same promise, but rejected as soon as the connection ends. */
-function untilClosed<T>(peer: ParticipantPeer, work: Promise<T>): Promise<T> {
+/** The same promise, but rejected as soon as the connection ends or the contribution is dropped. */
+function untilClosed<T>(peer: ParticipantPeer, signal: AbortSignal, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    peer.onClose((reason) => reject(new TacitError('net/closed', reason)));
-    work.then(resolve, reject);
+    const forget = peer.onClose((reason) => reject(new TacitError('net/closed', reason)));
+    const drop = (): void => reject(new TacitError('train/cancelled', 'the attempt is over'));
+    signal.addEventListener('abort', drop, { once: true });
+    if (signal.aborted) drop();
+    work.then(resolve, reject).finally(() => {
+      forget();
+      signal.removeEventListener('abort', drop);
+    });
   });
-}
-
-const seal = (at: Workplace, { offer, offerHash }: Contribution, words: Int32Array): Promise<Uint8Array> =>
-  at.agreement.suite!.seal(
-    at.crypto,
-    at.aggregatorKey,
-    {
-      participant: at.identity.publicKey,
-      task: offer.task,
-      round: offer.round,
-      attempt: offer.attempt,
-      exchange: 0,
-      planHash: offer.planHash,
-      modelHash: offer.modelHash,
-      offerHash,
-    },
-    asBytes(words),
-  );
-
-/** Sends what the coordinator does not have yet. @returns the hash of the sealed report */
-async function upload(
-  at: Workplace,
-  { offer, offerHash, stop }: Contribution,
-  sealed: Uint8Array,
-): Promise<Uint8Array> {
-  const { round, attempt } = offer;
-  const hash = await at.crypto.sha256(sealed);
-  const push = {
-    offerHash,
-    exchange: 0,
-    suite: at.agreement.suite!.name,
-    hash,
-    bytes: sealed,
-    onProgress: (done: number) => at.emit({ type: 'uploading', round, attempt, bytes: done, total: sealed.length }),
-  };
-  await whenThereIsRoom(() => pushReport(at.peer, push), stop.signal);
-  return hash;
-}
-
-/** Uploads that may come to nothing because the coordinator has dropped what it held. */
-const MOST_RESTARTS = 3;
-
-/** Tries again for as long as the coordinator asks to wait, since it takes only so many reports at a time, or has lost its part. */
-async function whenThereIsRoom(act: () => Promise<void>, signal: AbortSignal): Promise<void> {
-  for (let restarts = 0; ; ) {
-    try {
-      await act();
-      return;
-    } catch (thrown) {
-      const { code, retryAfterMs = 1000 } = asTacitError(thrown);
-      const dropped = code === 'wire/unexpected' && restarts++ < MOST_RESTARTS;
-      if ((code !== 'wire/rate-limited' && !dropped) || signal.aborted) throw thrown;
-      await pause(dropped ? 0 : retryAfterMs, signal);
-    }
-  }
 }

@@ -24,7 +24,7 @@
 
 export { createIdentityFile, openIdentityFile, readIdentityFile } from '../protocol/node/identity-file.ts';
 export { type Backoff, DEFAULT_BACKOFF } from './backoff.ts';
-export type { Trainer } from './contribution.ts';
+export type { Trainer } from './build-words.ts';
 export { encoderFile } from './encoder-file.ts';
 export type { ParticipantEvent } from './events.ts';
 export type { JoinOptions, JoinResult } from './join-options.ts';

@@ -6,7 +6,7 @@ import type { Capabilities } from '../protocol/messages.ts';
 import type { Plan } from '../protocol/plan.ts';
 import type { Connection } from '../protocol/transport.ts';
 import type { Backoff } from './backoff.ts';
-import type { Trainer } from './contribution.ts';
+import type { Trainer } from './build-words.ts';
 import type { ParticipantEvent } from './events.ts';
 import type { LocalPolicy } from './policy.ts';
 import type { ParticipantStore } from './store.ts';

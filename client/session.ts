@@ -8,12 +8,19 @@ import { asTacitError, type ErrorCode, TacitError } from '../protocol/errors.ts'
 import { finishedStatement, offerHashOf, offerStatement, verifyStatement } from '../protocol/identity.ts';
 import type { ServerMessage, ServerMessageOf } from '../protocol/messages.ts';
 import { errorOf } from '../protocol/peer.ts';
-import { type Contribution, contribute, contributionFor, type Workplace } from './contribution.ts';
+import {
+  type Contribution,
+  contribute,
+  contributionFor,
+  currentStage,
+  noteStart,
+  type Workplace,
+} from './contribution.ts';
 import { afterAccepting, afterContributing, type Notebook, notesOf, withNotes } from './notebook.ts';
 import { checkOffer, type LocalPolicy } from './policy.ts';
 import { afterRecord, type TranscriptView } from './transcript.ts';
 
-/** Where a participant stands. `reported`: its report is acknowledged, and the round is not committed yet. */
+/** Where a participant stands. `reported`: its last report is acknowledged, and the round is not committed yet. */
 export type Session =
   | { readonly phase: 'waiting' }
   | { readonly phase: 'contributing'; readonly contribution: Contribution }
@@ -121,6 +128,9 @@ async function take(
   switch (message.type) {
     case 'offer':
       await takeOffer(link, message, work);
+      return undefined;
+    case 'exchange':
+      if (link.state.session.phase === 'contributing') noteStart(link.state.session.contribution, message.exchange);
       return undefined;
     case 'committed':
       await takeCommit(link, message);
@@ -234,7 +244,7 @@ async function takeCommit(link: Link, { commit }: ServerMessageOf<'committed'>):
 async function wasMine(state: ParticipantState, offerHash: string): Promise<boolean> {
   if (!isKnown(state.session, offerHash)) return false;
   // the answer to our own commit came before this message, but may not have been looked at yet
-  if (state.session.phase === 'contributing') await state.session.contribution.answered?.catch(() => {});
+  if (state.session.phase === 'contributing') await currentStage(state.session.contribution)?.answered?.catch(() => {});
   const mine = isKnown(state.session, offerHash) && state.session.phase === 'reported';
   dropContribution(state);
   return mine;

@@ -6,7 +6,7 @@
 import type { Tensor } from '@tensorflow/tfjs';
 import type { z } from 'zod';
 import type { Rng } from '../protocol/random.ts';
-import type { NamedArrays, NamedSpecs } from '../protocol/tensors.ts';
+import type { NamedArrays, NamedSpecs, TensorSpec } from '../protocol/tensors.ts';
 import type { Tensors } from './engine/engine.ts';
 import type { Ops } from './ops/ops.ts';
 
@@ -72,6 +72,39 @@ export interface LossInputs {
   readonly scalars: Tensors;
 }
 
+/**
+ * A loss that depends on the other examples only through a mean of bounded terms. Participants that share this mean get the gradient
+ * of the loss on all their data together as a weighted sum of their own gradients, whoever holds what.
+ */
+export interface SharedStatistics<Spec = unknown> {
+  /** Shape of the mean in a graph. */
+  spec(context: PretextContext<Spec>): TensorSpec;
+  /** What of it is sent: so many values, of at most this L2 norm. */
+  report(context: PretextContext<Spec>): { readonly length: number; readonly bound: number };
+  /** From the mean to what is sent, and back; keeps the L2 norm. */
+  pack(mean: ArrayLike<number>, context: PretextContext<Spec>): Float32Array;
+  unpack(packed: ArrayLike<number>, context: PretextContext<Spec>): Float32Array;
+  /** Interval outside of which no value of `loss` lies; reported losses are clamped to it. */
+  lossRange(context: PretextContext<Spec>): readonly [number, number];
+  /** The mean over the views of the batch. */
+  measure(nn: Ops, inputs: LossInputs, context: PretextContext<Spec>): Tensor;
+  /** The participant's share of the loss on all data. @returns scalar */
+  loss(nn: Ops, inputs: LossInputs, context: PretextContext<Spec>, shared: Shared): Tensor;
+}
+
+/**
+ * What a participant knows of the mean of everybody while it trains. It takes the mean to be everybody + share · (its own now − own):
+ * with share 0 it stays as it was measured, with share pₖ it follows the participant's own part in it.
+ */
+export interface Shared {
+  /** Σ pₖ·meanₖ, as it was measured at the start of the round. */
+  readonly everybody: Tensor;
+  /** This participant's own mean in it. */
+  readonly own: Tensor;
+  /** [] */
+  readonly share: Tensor;
+}
+
 /** A self-supervised objective. The loss must not depend on labels. */
 export interface PretextTask<Spec = unknown> {
   readonly name: string;
@@ -95,6 +128,8 @@ export interface PretextTask<Spec = unknown> {
   frozen?(context: PretextContext<Spec>): NamedSpecs;
   /** @returns the scalar loss */
   loss(nn: Ops, inputs: LossInputs, context: PretextContext<Spec>): Tensor;
+  /** What participants may share so that the loss of each counts the others' data (strategy `shared-statistics`). */
+  statistics?: SharedStatistics<Spec>;
   /** New values of groups that no gradient moves (EMA target, queue, centre), computed after the optimiser's update. */
   afterStep?(nn: Ops, inputs: LossInputs, context: PretextContext<Spec>): GroupedTensors;
 }

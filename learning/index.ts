@@ -41,12 +41,12 @@ export type { LocalState } from './pool/local-state.ts';
 export { closeAllPools, createPool, type PoolOptions } from './pool/pool.ts';
 export type { RunOptions, TrainingPool } from './pool/scheduler.ts';
 export { augmentations, completePlan, encoders, pretexts } from './registry.ts';
+export { learningRateAt } from './schedule.ts';
 export {
   drawStep,
   encodeProgram,
   gradientProgram,
   initialState,
-  learningRateAt,
   optimiserIn,
   parametersIn,
   scalarsAt,

@@ -38,6 +38,13 @@ const byName = (specs: NamedSpecs): NamedSpecs =>
 export const parameterCount = (specs: Manifest): number =>
   Object.values(specs).reduce((n, { shape }) => n + sizeOf(shape), 0);
 
+function reportShapeOf(plan: Plan, dimension: number): ReportShape {
+  const context = contextOf(plan);
+  const { lossRange, statistics } = pretextOf(plan);
+  if (plan.strategy.name !== 'shared-statistics' || !statistics) return { dimension, lossRange: lossRange(context) };
+  return { dimension, lossRange: statistics.lossRange(context), statistics: statistics.report(context) };
+}
+
 /** @param plan complete (`completePlan`) @throws TacitError plan/refused when the encoder cannot take the plan's images */
 export function modelOf(plan: Plan): Model {
   const context = contextOf(plan);
@@ -58,7 +65,7 @@ export function modelOf(plan: Plan): Model {
     specs: specsOf(groups),
     aggregated,
     encoderSpecs: specsOf([encoder]),
-    reportShape: { dimension: parameterCount(aggregated), lossRange: task.lossRange(context) },
+    reportShape: reportShapeOf(plan, parameterCount(aggregated)),
     init: (seed) =>
       Object.fromEntries(groups.flatMap((group) => prefixed(group.name, group.init(stream(seed, 'init', group.name))))),
   };

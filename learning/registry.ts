@@ -6,6 +6,7 @@ import { exchangesOf } from '../protocol/sections.ts';
 import { sizeOf } from '../protocol/tensors.ts';
 import { augmentationOf, completeOptions, encoderOf, pretextOf } from './methods.ts';
 import { modelOf } from './model.ts';
+import { statisticsOf } from './shared-step.ts';
 
 export { augmentations, encoders, pretexts } from './methods.ts';
 
@@ -36,6 +37,32 @@ function checkBatch({ data, training }: Plan): void {
       'training.batch',
       `a batch of ${training.batch} images of ${data.shape.join('×')} takes ${(numbers / 2 ** 28).toFixed(1)} GiB`,
       'Use a smaller batch, or smaller images.',
+    );
+}
+
+/** Strategy `shared-statistics` replaces the participants' optimisers: what it cannot honour is refused. */
+function checkSharedStatistics(plan: Plan): void {
+  const { strategy, training } = plan;
+  if (strategy.name !== 'shared-statistics') return;
+  statisticsOf(plan);
+  const { groups } = modelOf(plan);
+  if (groups.some((group) => !group.trainable || !group.aggregate || group.writeBack !== 'global'))
+    refuse('strategy.name', `${plan.pretext.name} has parameters that are not everybody's`, 'Use the strategy fedavg.');
+  if (training.optimiser.name !== 'adam')
+    refuse('training.optimiser.name', 'the coordinator steps with adam under shared-statistics', 'Use adam.');
+  if (training.optimiserState === 'keep')
+    refuse(
+      'training.optimiserState',
+      'participants have no optimiser of their own under shared-statistics',
+      'Use reset.',
+    );
+  if (strategy.mode === 'exact' && training.steps !== 1)
+    refuse('training.steps', 'a round in exact mode is one step', 'Set it to 1, or strategy.mode to local.');
+  if (strategy.mode === 'local' && training.clipGradient !== null)
+    refuse(
+      'training.clipGradient',
+      'local steps are not clipped one by one',
+      'Use null; privacy.clipNorm clips the update.',
     );
 }
 
@@ -72,6 +99,7 @@ export function completePlan(value: unknown): Plan {
   };
   checkNormalisation(complete);
   checkBatch(complete);
+  checkSharedStatistics(complete);
   checkFixedPoint(complete);
   return complete;
 }

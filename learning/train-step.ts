@@ -12,7 +12,7 @@
  * | `scalars/learningRate`, `scalars/<name>` | every schedule | fed |
  * | `metrics/loss` | | returned |
  */
-import type { Scalar } from '@tensorflow/tfjs';
+import type { Scalar, Tensor } from '@tensorflow/tfjs';
 import { TacitError } from '../protocol/errors.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { type Rng, stream } from '../protocol/random.ts';
@@ -25,12 +25,13 @@ import { type Model, modelOf } from './model.ts';
 import { grouped, under, within } from './names.ts';
 import type { Ops } from './ops/ops.ts';
 import { clipByNorm, optimiserOf } from './optimiser.ts';
+import { learningRateAt } from './schedule.ts';
 import { drawView, normalise, viewOf, viewSpecs } from './views.ts';
 
 const SCALAR: TensorSpec = { shape: [], dtype: 'float32' };
 
 /** A name that differs whenever the graph may: `train:spectral:mlp#9f2c…`. */
-function nameOf(kind: string, plan: Plan, parts: readonly unknown[]): string {
+export function programName(kind: string, plan: Plan, parts: readonly unknown[]): string {
   const words = stream(JSON.stringify(parts), 'program');
   const digest = [words.uint32(), words.uint32()].map((word) => word.toString(16).padStart(8, '0')).join('');
   const task = kind === 'encode' ? '' : `:${plan.pretext.name}`;
@@ -38,7 +39,7 @@ function nameOf(kind: string, plan: Plan, parts: readonly unknown[]): string {
 }
 
 /** The entries `<group>/<name>` of groups that are trained, or of those that are not. */
-function select<T>(model: Model, entries: Readonly<Record<string, T>>, trainable: boolean): Record<string, T> {
+export function select<T>(model: Model, entries: Readonly<Record<string, T>>, trainable: boolean): Record<string, T> {
   const groups = model.groups.filter((group) => group.trainable === trainable).map((group) => group.name);
   return Object.assign({}, ...groups.map((group) => under(group, within(group, entries))));
 }
@@ -47,7 +48,7 @@ const viewNames = (plan: Plan): readonly string[] =>
   Array.from({ length: pretextOf(plan).views }, (_, i) => `draws/view${i}`);
 
 /** Inputs of the loss: everything of a step except the optimiser's state and the learning rate. */
-function lossSpecs(plan: Plan, model: Model): NamedSpecs {
+export function lossSpecs(plan: Plan, model: Model): NamedSpecs {
   const context = contextOf(plan);
   const task = pretextOf(plan);
   return {
@@ -62,7 +63,7 @@ function lossSpecs(plan: Plan, model: Model): NamedSpecs {
 }
 
 /** The step's inputs as the task sees them; views are made here, outside of the gradient. */
-function lossInputs(nn: Ops, plan: Plan, inputs: Tensors): Omit<LossInputs, 'params'> {
+export function lossInputs(nn: Ops, plan: Plan, inputs: Tensors): Omit<LossInputs, 'params'> {
   const images = inputs['batch/images']!;
   return {
     frozen: within('frozen', inputs),
@@ -73,20 +74,30 @@ function lossInputs(nn: Ops, plan: Plan, inputs: Tensors): Omit<LossInputs, 'par
   };
 }
 
-/** Loss and its gradient with respect to every parameter that is trained, by `<group>/<name>`. */
-function lossAndGradients(nn: Ops, plan: Plan, inputs: Tensors, data: Omit<LossInputs, 'params'>) {
+/** The parameters of a step by group, those that no gradient moves included. */
+export const parametersOf = (inputs: Tensors): GroupedTensors =>
+  grouped({ ...within('aux', inputs), ...within('params', inputs) });
+
+/** A loss and its gradient with respect to every parameter that is trained, by `<group>/<name>`. */
+export function valueAndGradients(plan: Plan, nn: Ops, inputs: Tensors, lossOf: () => Tensor) {
   const trained = within('params', inputs);
   const names = Object.keys(trained);
-  const params = grouped({ ...within('aux', inputs), ...trained });
-  const task = pretextOf(plan);
-  const lossOf = (): Scalar => task.loss(nn, { ...data, params }, contextOf(plan)) as Scalar;
-  const { value, grads } = nn.tf.engine().gradients(lossOf, Object.values(trained), undefined, true);
+  const { value, grads } = nn.tf.engine().gradients(lossOf as () => Scalar, Object.values(trained), undefined, true);
   const without = names.find((_, i) => !grads[i]);
+  const task = plan.pretext.name;
   if (without !== undefined)
-    throw new TacitError('internal', `the loss of "${task.name}" does not depend on ${without}`, { where: task.name });
+    throw new TacitError('internal', `the loss of "${task}" does not depend on ${without}`, { where: task });
+  return { loss: value, gradients: Object.fromEntries(names.map((name, i) => [name, grads[i]!])) };
+}
+
+/** The task's own loss and its gradient, clipped if the plan clips. */
+function lossAndGradients(nn: Ops, plan: Plan, inputs: Tensors, data: Omit<LossInputs, 'params'>) {
+  const params = parametersOf(inputs);
+  const { loss, gradients } = valueAndGradients(plan, nn, inputs, () =>
+    pretextOf(plan).loss(nn, { ...data, params }, contextOf(plan)),
+  );
   const limit = plan.training.clipGradient;
-  const gradients = Object.fromEntries(names.map((name, i) => [name, grads[i]!]));
-  return { loss: value, gradients: limit === null ? gradients : clipByNorm(nn, gradients, limit) };
+  return { loss, gradients: limit === null ? gradients : clipByNorm(nn, gradients, limit) };
 }
 
 /** One training step: all inputs of the table above → new parameters, optimiser state and aux groups, `metrics/loss`. */
@@ -97,7 +108,7 @@ export function trainProgram(plan: Plan): Program {
   const trainable = select(model, model.specs, true);
   const { optimiser: options, clipGradient } = plan.training;
   return {
-    name: nameOf('train', plan, [plan.encoder, plan.pretext, plan.augmentation, plan.data, options, clipGradient]),
+    name: programName('train', plan, [plan.encoder, plan.pretext, plan.augmentation, plan.data, options, clipGradient]),
     inputs: {
       ...lossSpecs(plan, model),
       ...under('optimiser', optimiser.state(trainable)),
@@ -124,7 +135,7 @@ export function trainProgram(plan: Plan): Program {
 export function gradientProgram(plan: Plan): Program {
   const { encoder, pretext, augmentation, data, training } = plan;
   return {
-    name: nameOf('gradient', plan, [encoder, pretext, augmentation, data, training.clipGradient]),
+    name: programName('gradient', plan, [encoder, pretext, augmentation, data, training.clipGradient]),
     inputs: lossSpecs(plan, modelOf(plan)),
     run: (nn, inputs) => {
       const { loss, gradients } = lossAndGradients(nn, plan, inputs, lossInputs(nn, plan, inputs));
@@ -136,7 +147,7 @@ export function gradientProgram(plan: Plan): Program {
 /** `images` [−1, h, w, c] in [0, 1] and `params/encoder/…` → `embeddings` [−1, dim]. The first axis is any batch. */
 export function encodeProgram(plan: Plan): Program {
   return {
-    name: nameOf('encode', plan, [plan.encoder, plan.data]),
+    name: programName('encode', plan, [plan.encoder, plan.data]),
     inputs: {
       ...under('params', modelOf(plan).encoderSpecs),
       images: { shape: [-1, ...plan.data.shape], dtype: 'float32' },
@@ -152,19 +163,6 @@ export function encodeProgram(plan: Plan): Program {
 export function drawStep(plan: Plan, rng: Rng): NamedArrays {
   const views = viewNames(plan).map((name) => under(name, drawView(plan, rng)));
   return Object.assign({}, ...views, under('draws/task', pretextOf(plan).draws?.draw(rng, contextOf(plan)) ?? {}));
-}
-
-/**
- * Learning rate of a round, counted from 0; constant within it. Linear warm-up over `warmupRounds`, then
- * `cosine`: ½·η₀·(1 + cos(π·r/R)) over the R rounds that remain.
- */
-export function learningRateAt(plan: Plan, round: number): number {
-  const { optimiser, schedule } = plan.training;
-  const { warmupRounds } = schedule;
-  if (round < warmupRounds) return (optimiser.learningRate * (round + 1)) / (warmupRounds + 1);
-  if (schedule.name === 'constant') return optimiser.learningRate;
-  const progress = Math.min(1, (round - warmupRounds) / Math.max(1, plan.rounds.count - warmupRounds));
-  return 0.5 * optimiser.learningRate * (1 + Math.cos(Math.PI * progress));
 }
 
 /** Every scalar input of a step in that round: `scalars/learningRate` and what the pretext task asks for. */
@@ -202,7 +200,7 @@ export const optimiserIn = (state: NamedArrays): NamedArrays => within('optimise
 /** `images` [n, h, w, c] in [0, 1] and `draws/…` → `view`, one augmented view of each, in [0, 1] and not normalised. */
 export function viewProgram(plan: Plan, batch: number): Program {
   return {
-    name: nameOf('view', plan, [plan.augmentation, plan.data, batch]),
+    name: programName('view', plan, [plan.augmentation, plan.data, batch]),
     inputs: {
       images: { shape: [batch, ...plan.data.shape], dtype: 'float32' },
       ...under('draws', viewSpecs(plan, batch)),

@@ -33,7 +33,8 @@ interface PeerBase<In> {
   readonly connection: Connection;
   /** Exactly one receiver of the messages that are no replies; earlier ones are kept. */
   onMessage(receive: (decoded: Decoded<In>) => void): void;
-  onClose(ended: (reason: string) => void): void;
+  /** @returns a function that takes `ended` off again */
+  onClose(ended: (reason: string) => void): () => void;
   close(reason?: string): void;
 }
 
@@ -66,7 +67,7 @@ function receiveFrom<In>(
   options: PeerOptions,
 ): PeerBase<In> {
   const early: Decoded<In>[] = [];
-  const onEnd: ((reason: string) => void)[] = [];
+  const onEnd = new Set<(reason: string) => void>();
   let receive: ((decoded: Decoded<In>) => void) | undefined;
   let endReason: string | undefined;
   const onMalformed = options.onMalformed ?? ((error: TacitError) => connection.close(error.code));
@@ -86,7 +87,9 @@ function receiveFrom<In>(
   };
   connection.onClose((reason) => {
     endReason = reason;
-    for (const ended of onEnd.splice(0)) ended(reason);
+    const listeners = [...onEnd];
+    onEnd.clear();
+    for (const ended of listeners) ended(reason);
   });
   connection.onFrame((frame) => contained(() => onFrame(frame)));
   return {
@@ -96,8 +99,9 @@ function receiveFrom<In>(
       for (const decoded of early.splice(0)) contained(() => receiver(decoded));
     },
     onClose(ended) {
-      if (endReason === undefined) onEnd.push(ended);
+      if (endReason === undefined) onEnd.add(ended);
       else ended(endReason);
+      return () => void onEnd.delete(ended);
     },
     close: (reason) => connection.close(reason),
   };

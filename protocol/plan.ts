@@ -97,6 +97,11 @@ const roundsSchema = z
 
 const strategySchema = z.discriminatedUnion('name', [
   z.strictObject({ name: z.literal('fedavg'), serverLearningRate: z.number().positive().default(1) }),
+  z.strictObject({
+    name: z.literal('shared-statistics'),
+    /** `exact`: a round is one step of `training.optimiser` on everybody's batches; `local`: `training.steps` local steps first. */
+    mode: z.enum(['exact', 'local']).default('exact'),
+  }),
 ]);
 
 export const SUITES = ['x25519-aes256gcm', 'nacl-box'] as const;

@@ -59,8 +59,8 @@ function scaled(values: Float32Array | Float64Array, factor: number): Float64Arr
   return product;
 }
 
-/** Scales the sections of each clip group together so that their L2 norm is at most the plan's `clipNorm`. */
-export function clip(exchange: Exchange, values: Values, clipNorm: number): Values {
+/** Scales the sections of each clip group together so that their L2 norm is at most their bound. */
+export function clip(exchange: Exchange, values: Values): Values {
   const clipped: Record<string, Float32Array | Float64Array> = { ...values };
   const groups = new Set(exchange.sections.map(({ clipGroup }) => clipGroup).filter((group) => group !== null));
   for (const group of groups) {
@@ -68,8 +68,9 @@ export function clip(exchange: Exchange, values: Values, clipNorm: number): Valu
     let squares = 0;
     for (const section of members) squares = addSquares(squares, valuesOf(section, values));
     const norm = Math.sqrt(squares);
-    if (!(norm > clipNorm)) continue;
-    const factor = clipNorm / norm;
+    const bound = Math.max(...members.map((section) => section.bound));
+    if (!(norm > bound)) continue;
+    const factor = bound / norm;
     for (const section of members) clipped[section.name] = scaled(valuesOf(section, values), factor);
   }
   return clipped;
@@ -79,7 +80,7 @@ const unchanged = (values: Values): Values => values;
 
 /** The steps of mode `sealed`, in the participant's order. */
 export const REPORT_STEPS: readonly ReportStep[] = [
-  onValues('clip', (values, { plan, exchange }) => clip(exchange, values, plan.privacy.clipNorm), unchanged),
+  onValues('clip', (values, { exchange }) => clip(exchange, values), unchanged),
   onValues(
     'metrics',
     (values, { exchange }) => normaliseMetrics(exchange, values),

@@ -3,6 +3,7 @@
  * Both sides compute this list from the plan alone, so neither can name another bound, length or scale.
  */
 import type { Plan } from './plan.ts';
+import type { NamedSpecs } from './tensors.ts';
 
 /** A run of words in a report's vector. */
 export interface Section {
@@ -14,7 +15,7 @@ export interface Section {
   /** Largest absolute value of a coordinate before scaling. */
   readonly bound: number;
   readonly ringBits: 32;
-  /** Sections with the same group are clipped together to the plan's L2 norm; null: each coordinate is clamped only. */
+  /** Sections with the same group are clipped together: their L2 norm is at most their bound. null: each coordinate is clamped only. */
   readonly clipGroup: string | null;
   /** For metrics: the interval that is mapped to [0, 1] before encoding. */
   readonly range?: readonly [low: number, high: number];
@@ -23,9 +24,15 @@ export interface Section {
 /** One upload of every participant, answered by a sum. */
 export interface Exchange {
   readonly index: number;
-  readonly name: string;
+  /** `statistics` is answered with what a participant measures, `train` with what it learns. */
+  readonly name: 'statistics' | 'train';
   readonly sections: readonly Section[];
+  /** What comes with its start besides the model: the arrays of the blob `BROADCAST`. */
+  readonly brings: NamedSpecs;
 }
+
+/** The name of the blob with what the strategy made of the exchange before. */
+export const BROADCAST = 'broadcast';
 
 /** What the sections depend on besides the plan; the encoder's manifest and the pretext task determine it. */
 export interface ReportShape {
@@ -33,6 +40,8 @@ export interface ReportShape {
   readonly dimension: number;
   /** Interval of the pretext loss: values outside are clamped before they are encoded. */
   readonly lossRange: readonly [number, number];
+  /** The statistics that the strategy shares: so many values, of at most this L2 norm. */
+  readonly statistics?: { readonly length: number; readonly bound: number } | undefined;
 }
 
 const word = (name: string, reduce: Section['reduce'], range?: readonly [number, number]): Section => ({
@@ -45,11 +54,8 @@ const word = (name: string, reduce: Section['reduce'], range?: readonly [number,
   ...(range ? { range } : {}),
 });
 
-/**
- * The exchanges of one round under `plan`.
- * The last exchange always carries the section `delta`; every exchange carries `weight`, 1 for each participant if weights are uniform.
- */
-export function exchangesOf(plan: Plan, shape: ReportShape): readonly Exchange[] {
+/** What every participant's `train` report holds. */
+function trainExchange(plan: Plan, shape: ReportShape, index: number, brings: NamedSpecs): Exchange {
   const delta: Section = {
     name: 'delta',
     length: shape.dimension,
@@ -58,12 +64,41 @@ export function exchangesOf(plan: Plan, shape: ReportShape): readonly Exchange[]
     ringBits: 32,
     clipGroup: 'update',
   };
+  return {
+    index,
+    name: 'train',
+    sections: [delta, word('weight', 'sum'), word('metrics/loss', 'weightedSum', shape.lossRange)],
+    brings,
+  };
+}
+
+/**
+ * The exchanges of one round under `plan`.
+ * The last exchange always carries the section `delta`; every exchange carries `weight`, 1 for each participant if weights are uniform.
+ */
+export function exchangesOf(plan: Plan, shape: ReportShape): readonly Exchange[] {
+  const { statistics } = shape;
+  if (!statistics) return [trainExchange(plan, shape, 0, {})];
+  const { length, bound } = statistics;
+  const measured: Section = {
+    name: 'statistics',
+    length,
+    reduce: 'weightedSum',
+    bound,
+    ringBits: 32,
+    clipGroup: 'statistics',
+  };
+  const scale: NamedSpecs =
+    plan.strategy.name === 'shared-statistics' && plan.strategy.mode === 'local'
+      ? { preconditioner: { shape: [shape.dimension], dtype: 'float32' } }
+      : {};
   return [
-    {
-      index: 0,
-      name: 'train',
-      sections: [delta, word('weight', 'sum'), word('metrics/loss', 'weightedSum', shape.lossRange)],
-    },
+    { index: 0, name: 'statistics', sections: [measured, word('weight', 'sum')], brings: {} },
+    trainExchange(plan, shape, 1, {
+      ...scale,
+      statistics: { shape: [length], dtype: 'float32' },
+      weight: { shape: [], dtype: 'float32' },
+    }),
   ];
 }
 

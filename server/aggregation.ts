@@ -55,13 +55,17 @@ export function gate(limit: number): <T>(action: () => Promise<T>) => Promise<T>
   };
 }
 
+/** How long a sealed report of an exchange is. @throws TacitError wire/no-common-suite */
+export const sealedBytesOf = (plan: Plan, exchange: Exchange, suite: string): number =>
+  suiteNamed(suite, suitesOf(plan)).sealedBytes(4 * wordsOf(exchange));
+
 export function aggregationOf({ crypto, plan, exchange, secret }: AggregationContext): Aggregation {
   const words = wordsOf(exchange);
   const total = new Int32Array(words);
   const { maxCohort } = plan.rounds;
   const opening = gate(OPENED_AT_ONCE);
   let reports = 0;
-  const sealedBytes = (suite: string): number => suiteNamed(suite, suitesOf(plan)).sealedBytes(4 * words);
+  const sealedBytes = (suite: string): number => sealedBytesOf(plan, exchange, suite);
   const open = async (suite: string, context: SealContext, sealed: Uint8Array): Promise<Int32Array> => {
     const opened = toWords(await suiteNamed(suite, suitesOf(plan)).open(crypto, secret, context, sealed));
     checkReport(exchange, opened, maxCohort);

@@ -207,7 +207,7 @@ class Run implements Coordinator {
     });
     this.attempt = attempt;
     const { down, up } = attempt.sums.volume();
-    this.budget.reset({ down: down + 32 * federation.planRef.bytes, up: up * exchanges.length });
+    this.budget.reset({ down: down + 32 * federation.planRef.bytes, up });
     if (this.stopped) attempt.cancel();
     attempt.refresh();
     lobby.checkCandidates();

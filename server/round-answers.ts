@@ -33,9 +33,9 @@ export function answer(state: RoundState, event: RoundEvent): readonly RoundEffe
   if (event.type === 'verified') return [refuse(event.participant, 'round/late')];
   if (event.type !== 'accept' && event.type !== 'report') return [];
   const member = state.phase === 'idle' ? undefined : state.members.get(event.participant);
-  if (event.type === 'accept') return [refuse(event.participant, member ? 'round/late' : 'round/stale')];
   if (!member) return [refuse(event.participant, 'round/stale')];
   if (member.standing === 'reported') return [refuse(event.participant, 'round/duplicate')];
+  if (event.type === 'accept') return [refuse(event.participant, 'round/late')];
   return [
     refuse(
       event.participant,

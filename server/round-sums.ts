@@ -6,9 +6,10 @@ import { TacitError } from '../protocol/errors.ts';
 import { exchangeStatement } from '../protocol/identity.ts';
 import type { BlobRef, ExchangeStart, Offer } from '../protocol/messages.ts';
 import { suitesOf } from '../protocol/plan.ts';
-import { encodeSafetensors } from '../protocol/safetensors.ts';
-import type { NamedArrays } from '../protocol/tensors.ts';
-import { type Aggregation, aggregationOf } from './aggregation.ts';
+import { checkAgainst, encodeSafetensors } from '../protocol/safetensors.ts';
+import { BROADCAST } from '../protocol/sections.ts';
+import { type NamedArrays, type NamedSpecs, sizeOf } from '../protocol/tensors.ts';
+import { type Aggregation, aggregationOf, sealedBytesOf } from './aggregation.ts';
 import { conclude } from './conclude.ts';
 import type { RoundSummary } from './events.ts';
 import type { Federation, Progress } from './federation.ts';
@@ -57,7 +58,7 @@ export interface RoundSums {
   readonly starts: readonly ExchangeStart[];
   /** Of the exchange that is under way. */
   readonly aggregation: Aggregation;
-  /** Bytes that a participant pulls for the exchanges that have begun, and of one report. */
+  /** Bytes that a participant pulls and pushes in all exchanges, as far as they are known beforehand. */
   volume(): { readonly down: number; readonly up: number };
   /** Length of a sealed report of the exchange that is under way, by suite. */
   sealedSizes(): Record<string, number>;
@@ -67,6 +68,11 @@ export interface RoundSums {
    */
   close(facts: () => Facts): Promise<ReadyCommit | undefined>;
 }
+
+/** A safetensors file's header takes some bytes for each tensor. */
+const HEADER_BYTES = 256;
+const broadcastBytes = (brings: NamedSpecs): number =>
+  Object.values(brings).reduce((n, { shape }) => n + 4 * sizeOf(shape) + HEADER_BYTES, 0);
 
 /** The first exchange starts from the model alone. */
 export async function openSums(
@@ -83,8 +89,8 @@ export async function openSums(
   let aggregation = aggregationAt(0);
   let state: NamedArrays = progress.strategyState;
 
-  const sealedSizes = (): Record<string, number> =>
-    Object.fromEntries(suitesOf(plan).map((suite) => [suite, aggregation.sealedBytes(suite)]));
+  const sealedSizesAt = (at: number): Record<string, number> =>
+    Object.fromEntries(suitesOf(plan).map((suite) => [suite, sealedBytesOf(plan, exchanges[at]!, suite)]));
 
   const close = async (facts: () => Facts): Promise<ReadyCommit | undefined> => {
     const opened = aggregation.open();
@@ -93,7 +99,8 @@ export async function openSums(
     const { state: next, global, broadcast } = strategy.apply(state, inputs);
     state = next;
     if (index + 1 < exchanges.length) {
-      const blobs = broadcast ? [await shelf.add('broadcast', encodeSafetensors(broadcast))] : [];
+      checkAgainst(broadcast ?? {}, exchanges[index + 1]!.brings);
+      const blobs = broadcast ? [await shelf.add(BROADCAST, encodeSafetensors(broadcast))] : [];
       starts.push(await signExchange(federation, offerHash, index + 1, blobs));
       index += 1;
       aggregation = aggregationAt(index);
@@ -115,10 +122,10 @@ export async function openSums(
     get aggregation() {
       return aggregation;
     },
-    sealedSizes,
+    sealedSizes: () => sealedSizesAt(index),
     volume: () => ({
-      down: starts.flatMap(({ blobs }) => blobs).reduce((n, { bytes }) => n + bytes, 0),
-      up: Math.max(...Object.values(sealedSizes())),
+      down: model.bytes + exchanges.reduce((n, { brings }) => n + broadcastBytes(brings), 0),
+      up: exchanges.reduce((n, _, at) => n + Math.max(0, ...Object.values(sealedSizesAt(at))), 0),
     }),
     close,
   };

@@ -5,10 +5,13 @@ import { embeddingMap } from './jobs/embedding-map.ts';
 import { evaluate } from './jobs/evaluate.ts';
 import { fineTune } from './jobs/fine-tune.ts';
 import { probe } from './jobs/probe.ts';
+import { statistics } from './jobs/statistics.ts';
 import { train } from './jobs/train.ts';
 import { views } from './jobs/views.ts';
 
 export const jobs = {
+  /** What a participant measures before it trains, where the strategy asks for it. */
+  statistics,
   /** A participant's local round. */
   train,
   /** Self-supervised training of one model on one source, with nobody else. */

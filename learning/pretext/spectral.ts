@@ -4,10 +4,11 @@
  */
 import type { Tensor } from '@tensorflow/tfjs';
 import { z } from 'zod';
-import type { PretextTask } from '../contracts.ts';
+import type { PretextContext, PretextTask, Shared, SharedStatistics } from '../contracts.ts';
 import type { Ops } from '../ops/ops.ts';
 import { projectViews } from './embed-views.ts';
 import { projectorGroup, projectorSchema, projectorStack } from './projector.ts';
+import { packedLength, packSymmetric, unpackSymmetric } from './symmetric.ts';
 
 const schema = z.strictObject({
   name: z.literal('spectral'),
@@ -24,16 +25,58 @@ export function clipRows(nn: Ops, rows: Tensor, mu: number): Tensor {
   return tf.mul(rows, tf.div(Math.sqrt(mu), tf.sqrt(squared)));
 }
 
+/** −(2/B)·Σᵢ⟨c₁ᵢ, c₂ᵢ⟩ of clipped projections [2·batch, d], the second view's rows last → scalar */
+function attraction({ tf }: Ops, clipped: Tensor): Tensor {
+  const batch = clipped.shape[0]! / 2;
+  const [first, second] = [tf.slice(clipped, [0, 0], [batch, -1]), tf.slice(clipped, [batch, 0], [batch, -1])];
+  return tf.mul(tf.sum(tf.mul(first, second)), -2 / batch);
+}
+
+/** R of clipped projections [n, d] → [d, d] */
+const correlationOf = (nn: Ops, clipped: Tensor): Tensor =>
+  nn.tf.div(nn.matMul(nn.tf.transpose(clipped), clipped), clipped.shape[0]!);
+
 /** Projections of both views [2·batch, d], the second view's rows last → scalar. */
 export function spectralLoss(nn: Ops, projections: Tensor, mu: number): Tensor {
   const { tf } = nn;
   const clipped = clipRows(nn, projections, mu);
-  const batch = projections.shape[0]! / 2;
-  const [first, second] = [tf.slice(clipped, [0, 0], [batch, -1]), tf.slice(clipped, [batch, 0], [batch, -1])];
-  const agreement = tf.mul(tf.sum(tf.mul(first, second)), -2 / batch);
-  const correlation = tf.div(nn.matMul(tf.transpose(clipped), clipped), 2 * batch); // [d, d]
-  return tf.add(agreement, tf.sum(tf.square(correlation)));
+  return tf.add(attraction(nn, clipped), tf.sum(tf.square(correlationOf(nn, clipped))));
 }
+
+/**
+ * A participant's share of the loss on all data: ‖R‖² of everybody, R = Σ pₖRₖ, in place of its own. With R̂ₖ = R + s·(Rₖ − Rₖ(start))
+ * held fixed its gradient is ∇attraction + 2⟨R̂ₖ, ∇Rₖ⟩, written as 2⟨R − s·Rₖ(start), Rₖ⟩ + s·‖Rₖ‖² so that nothing need be held.
+ * Constants make Σ pₖ·lossₖ at the start of the round the loss on all data.
+ */
+export function sharedSpectralLoss(
+  nn: Ops,
+  projections: Tensor,
+  mu: number,
+  { everybody, own, share }: Shared,
+): Tensor {
+  const { tf } = nn;
+  const clipped = clipRows(nn, projections, mu);
+  const correlation = correlationOf(nn, clipped);
+  const others = tf.sub(everybody, tf.mul(own, share));
+  const linear = tf.sub(tf.mul(tf.sum(tf.mul(others, correlation)), 2), tf.sum(tf.square(everybody)));
+  const followed = tf.mul(tf.add(tf.sum(tf.square(correlation)), tf.sum(tf.square(own))), share);
+  return tf.add(tf.add(attraction(nn, clipped), linear), followed);
+}
+
+const side = (context: PretextContext<SpectralSpec>): number => context.spec.projector.dim;
+
+/** R is a mean of terms of at most μ in Frobenius norm, and all that a participant must know of the others. */
+const statistics: SharedStatistics<SpectralSpec> = {
+  spec: (context) => ({ shape: [side(context), side(context)], dtype: 'float32' }),
+  report: (context) => ({ length: packedLength(side(context)), bound: context.spec.mu }),
+  pack: (mean, context) => packSymmetric(mean, side(context)),
+  unpack: (packed, context) => unpackSymmetric(packed, side(context)),
+  // 2⟨R, Rₖ⟩ − ‖R‖² lies in [−μ², μ²], since R and Rₖ are positive semidefinite
+  lossRange: ({ spec }) => [-2 * spec.mu - spec.mu ** 2, 2 * spec.mu + spec.mu ** 2],
+  measure: (nn, inputs, context) => correlationOf(nn, clipRows(nn, projectViews(nn, inputs, context), context.spec.mu)),
+  loss: (nn, inputs, context, shared) =>
+    sharedSpectralLoss(nn, projectViews(nn, inputs, context), context.spec.mu, shared),
+};
 
 export const spectral: PretextTask<SpectralSpec> = {
   name: 'spectral',
@@ -44,4 +87,5 @@ export const spectral: PretextTask<SpectralSpec> = {
   lossRange: ({ spec }) => [-2 * spec.mu, 2 * spec.mu + spec.mu ** 2],
   groups: (context) => [projectorGroup(projectorStack(context.spec.projector, context))],
   loss: (nn, inputs, context) => spectralLoss(nn, projectViews(nn, inputs, context), context.spec.mu),
+  statistics,
 };

@@ -9,6 +9,7 @@ export const fedavg: Strategy = {
   name: 'fedavg',
   init: () => ({}),
   apply: (state, { plan, exchange, aggregate, global }) => {
+    if (plan.strategy.name !== 'fedavg') throw new TacitError('internal', 'fedavg under a plan of another strategy');
     const delta = aggregate.sections.delta;
     if (!delta || delta.length !== global.length) {
       throw new TacitError(

@@ -2,9 +2,13 @@
 import { TacitError } from '../../protocol/errors.ts';
 import type { Plan } from '../../protocol/plan.ts';
 import { fedavg } from './fedavg.ts';
+import { sharedStatistics } from './shared-statistics.ts';
 import type { Strategy } from './strategy.ts';
 
-const STRATEGIES: Readonly<Record<Plan['strategy']['name'], Strategy>> = { fedavg };
+const STRATEGIES: Readonly<Record<Plan['strategy']['name'], Strategy>> = {
+  fedavg,
+  'shared-statistics': sharedStatistics,
+};
 
 /** @throws TacitError plan/unknown-name, listing the known ones */
 export function strategyOf(plan: Plan): Strategy {

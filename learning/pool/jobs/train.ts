@@ -1,8 +1,6 @@
 /** A participant's local round: from the global model and private images to the delta that it reports. */
 import { TacitError } from '../../../protocol/errors.ts';
-import type { Plan } from '../../../protocol/plan.ts';
 import { type NamedArrays, type NamedSpecs, sizeOf } from '../../../protocol/tensors.ts';
-import type { SourceSpec } from '../../data/source.ts';
 import { modelOf } from '../../model.ts';
 import { within } from '../../names.ts';
 import { initialState, optimiserIn, parametersIn, scalarsAt, stateNames, trainProgram } from '../../train-step.ts';
@@ -11,23 +9,16 @@ import type { JobContext } from '../job.ts';
 import { endOfRound, keepsState, type LocalState, startOfRound, usable } from '../local-state.ts';
 import { meanOf, requireEnough, runSteps, trainingStreams } from '../self-supervised.ts';
 import { driftAfter } from '../write-back.ts';
+import { type SharedRound, sharedTrain } from './shared-train.ts';
+import type { StatisticsInput } from './statistics.ts';
 
-export interface TrainInput {
-  /** Complete (`completePlan`). */
-  readonly plan: Plan;
-  /** The global model: all aggregated parameters. */
-  readonly model: NamedArrays;
-  readonly source: SourceSpec;
-  /** The participant's own seed. */
-  readonly seed: string | number;
-  readonly participant: string;
-  /** Counted from 0. */
-  readonly round: number;
-  readonly attempt: number;
+export interface TrainInput extends StatisticsInput {
   /** What this job returned in an earlier round. */
   readonly local?: LocalState | undefined;
   /** Tensors that the round fixes, by `<name>` as the pretext task declares them; `global/<group>/…` need not be given. */
   readonly frozen?: NamedArrays | undefined;
+  /** Under strategy `shared-statistics`: what the exchange before gave. */
+  readonly shared?: SharedRound | undefined;
 }
 
 export interface TrainOutput {
@@ -66,7 +57,13 @@ function frozenInputs(specs: NamedSpecs, model: NamedArrays, given: NamedArrays 
  * Exactly `plan.training.steps` steps. The same input gives the same bits on one engine.
  * @throws TacitError data/too-few-examples, weights/mismatch, report/not-finite, and those of the data source
  */
-export async function train(input: TrainInput, context: JobContext): Promise<TrainOutput> {
+export function train(input: TrainInput, context: JobContext): Promise<TrainOutput> {
+  const { shared } = input;
+  return shared ? sharedTrain({ ...input, shared }, context) : trainAlone(input, context);
+}
+
+/** With the plan's optimiser, knowing nothing of the others. */
+async function trainAlone(input: TrainInput, context: JobContext): Promise<TrainOutput> {
   const { plan, round } = input;
   const model = modelOf(plan);
   const global = pick(input.model, model.aggregated, 'the model');

@@ -31,8 +31,9 @@ import { type CoordinatorPeer, coordinatorPeer } from '../../../protocol/peer.ts
 import { type Plan, suitesOf } from '../../../protocol/plan.ts';
 import { encodeSafetensors } from '../../../protocol/safetensors.ts';
 import { suiteNamed } from '../../../protocol/sealing/suites.ts';
+import { BROADCAST, exchangesOf, wordsOf } from '../../../protocol/sections.ts';
 import type { NamedArrays } from '../../../protocol/tensors.ts';
-import { createBlobShelf, createUploadDesk } from '../../../protocol/transfer.ts';
+import { createBlobShelf, createUploadDesk, type ReceivedReport } from '../../../protocol/transfer.ts';
 
 /** What may be changed before it is sent, or done instead of answering; returning nothing sends nothing. */
 export interface Mischief {
@@ -46,6 +47,7 @@ export interface Mischief {
 export interface FakeReport {
   readonly participant: string;
   readonly offerHash: string;
+  readonly exchange: number;
   readonly words: Int32Array;
 }
 
@@ -67,24 +69,38 @@ export async function fakeCoordinator(plan: Plan, mischief: Mischief = {}, seed 
   const reports: FakeReport[] = [];
   const peers = new Set<CoordinatorPeer>();
   const joinedPeers = new Set<CoordinatorPeer>();
-  const offers = new Map<string, { offer: Offer; model: BlobRef }>();
+  const model = modelOf(plan);
+  const exchanges = exchangesOf(plan, model.reportShape);
+  /** `blobs[e]`: what exchange e comes with; those that have begun. */
+  const offers = new Map<string, { offer: Offer; blobs: BlobRef[][] }>();
   let standing = { round: 0, head: GENESIS_HEAD };
   const records: CommitRecord[] = [];
 
-  const open = async (participant: string, offerHash: string, suite: string, bytes: Uint8Array): Promise<void> => {
+  const open = async ({ participant, offerHash: hash, suite, exchange, bytes }: ReceivedReport): Promise<void> => {
+    const offerHash = toHex(hash);
     const { offer } = offers.get(offerHash)!;
     const context = {
       participant: Buffer.from(participant, 'base64url'),
       task: offer.task,
       round: offer.round,
       attempt: offer.attempt,
-      exchange: 0,
+      exchange,
       planHash: offer.planHash,
       modelHash: offer.modelHash,
       offerHash: Buffer.from(offerHash, 'hex'),
     };
     const plain = await suiteNamed(suite).open(crypto, aggregator.secretKey, context, bytes);
-    reports.push({ participant, offerHash, words: new Int32Array(plain.slice().buffer) });
+    reports.push({ participant, offerHash, exchange, words: new Int32Array(plain.slice().buffer) });
+  };
+
+  const startOf = async (offerHash: Uint8Array, index: number, blobs: BlobRef[], signer = identity) => {
+    const start = { offerHash, index, blobs };
+    return { ...start, signature: await signer.sign(exchangeStatement(start)) };
+  };
+  const take = (offerHash: Uint8Array, index: number): void => {
+    const bytes = 4 * wordsOf(exchanges[index]!);
+    const sizes = suitesOf(plan).map((name) => [name, suiteNamed(name).sealedBytes(bytes)]);
+    desk.begin(offerHash, index, Object.fromEntries(sizes));
   };
 
   const serve = (peer: CoordinatorPeer): void => {
@@ -93,9 +109,7 @@ export async function fakeCoordinator(plan: Plan, mischief: Mischief = {}, seed 
     const exchangeFor = async (offerHash: Uint8Array): Promise<ServerMessage & { type: 'exchange' }> => {
       const entry = offers.get(toHex(offerHash));
       if (!entry) throw new TacitError('round/stale', 'no such offer');
-      const start = { offerHash, index: 0, blobs: [entry.model] };
-      const signature = await identity.sign(exchangeStatement(start));
-      return { type: 'exchange', exchange: { ...start, signature } };
+      return { type: 'exchange', exchange: await startOf(offerHash, entry.blobs.length - 1, entry.blobs.at(-1)!) };
     };
     const answer = async (m: ClientMessage, body: Uint8Array | undefined): Promise<[ServerMessage, Uint8Array?]> => {
       const re = m.id;
@@ -138,7 +152,9 @@ export async function fakeCoordinator(plan: Plan, mischief: Mischief = {}, seed 
           return [{ type: 'chunk', re, hash: m.hash, offset: m.offset, bytes: chunk.bytes }, chunk.body];
         }
         case 'accept': {
-          const sent = reports.some((r) => r.participant === participant && r.offerHash === toHex(m.offerHash));
+          const hash = toHex(m.offerHash);
+          const now = (offers.get(hash)?.blobs.length ?? 0) - 1;
+          const sent = reports.some((r) => r.participant === participant && r.offerHash === hash && r.exchange === now);
           if (sent) throw new TacitError('round/duplicate', 'a report is in');
           return [{ ...(await exchangeFor(m.offerHash)), re }];
         }
@@ -149,9 +165,7 @@ export async function fakeCoordinator(plan: Plan, mischief: Mischief = {}, seed 
           return [{ type: 'got', re, offset }];
         }
         case 'commit':
-          await desk.commit(participantId(Buffer.from(participant, 'base64url')), m, (report) =>
-            open(report.participant, toHex(report.offerHash), report.suite, report.bytes),
-          );
+          await desk.commit(participantId(Buffer.from(participant, 'base64url')), m, open);
           return [{ type: 'ok', re }];
         case 'history':
           return [{ type: 'records', re, records: records.slice(m.from, m.from + 2) }];
@@ -189,7 +203,6 @@ export async function fakeCoordinator(plan: Plan, mischief: Mischief = {}, seed 
   const broadcast = (message: ServerMessage): void => {
     for (const peer of joinedPeers) void peer.send(message).catch(() => {});
   };
-  const model = modelOf(plan);
   const initial: NamedArrays = Object.fromEntries(
     Object.entries(model.init(plan.seed)).filter(([name]) => Object.hasOwn(model.aggregated, name)),
   );
@@ -232,12 +245,24 @@ export async function fakeCoordinator(plan: Plan, mischief: Mischief = {}, seed 
         ...changes,
       };
       const offerHash = await offerHashOf(crypto, offer);
-      offers.set(toHex(offerHash), { offer, model: ref });
-      const words = 4 * (model.reportShape.dimension + 2);
-      const sizes = suitesOf(plan).map((name) => [name, suiteNamed(name).sealedBytes(words)]);
-      desk.begin(offerHash, 0, Object.fromEntries(sizes));
+      offers.set(toHex(offerHash), { offer, blobs: [[ref]] });
+      take(offerHash, 0);
       broadcast({ type: 'offer', offer, signature: await signer.sign(offerStatement(offer)) });
       return offerHash;
+    },
+    /** Sends an offer again, as to a participant that came back. */
+    async repeat(offerHash: Uint8Array): Promise<void> {
+      const { offer } = offers.get(toHex(offerHash))!;
+      broadcast({ type: 'offer', offer, signature: await identity.sign(offerStatement(offer)) });
+    },
+    /** Starts the next exchange of an offer for everybody. */
+    async next(offerHash: Uint8Array, arrays: NamedArrays, signer = identity): Promise<void> {
+      const { blobs } = offers.get(toHex(offerHash))!;
+      const ref = await shelf.add(BROADCAST, encodeSafetensors(arrays));
+      blobs.push([ref]);
+      take(offerHash, blobs.length - 1);
+      const start = await startOf(offerHash, blobs.length - 1, [ref], signer);
+      broadcast({ type: 'exchange', exchange: start });
     },
     /** Commits a round and moves on; everybody is told, unless `silent`. */
     async commit(

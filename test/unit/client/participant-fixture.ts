@@ -1,11 +1,13 @@
 /** A participant under test: its options with a trainer that does as it is told, its events, and a way to wait for them. */
 
-import type { Trainer } from '../../../client/contribution.ts';
+import type { Trainer } from '../../../client/build-words.ts';
 import type { ParticipantEvent } from '../../../client/events.ts';
 import type { JoinOptions, JoinResult } from '../../../client/join-options.ts';
 import { joinFederation } from '../../../client/participant.ts';
 import { modelOf } from '../../../learning/model.ts';
+import type { StatisticsInput, StatisticsOutput } from '../../../learning/pool/jobs/statistics.ts';
 import type { TrainInput, TrainOutput } from '../../../learning/pool/jobs/train.ts';
+import type { RunOptions } from '../../../learning/pool/scheduler.ts';
 import { nodeCrypto } from '../../../protocol/crypto/node.ts';
 import { TacitError } from '../../../protocol/errors.ts';
 import { dimensionOf } from '../../../protocol/flatten.ts';
@@ -16,12 +18,16 @@ import type { FakeCoordinator } from './fake-coordinator.ts';
 export interface FakeTrainer extends Trainer {
   readonly engine: string;
   readonly inputs: TrainInput[];
+  /** Of the jobs `statistics`. */
+  readonly measured: StatisticsInput[];
   /** Trainings that were cancelled. */
   cancelled: number;
   /** When set, training waits for it. */
   gate: Promise<unknown> | undefined;
   /** What training gives, or throws. */
   output: (input: TrainInput) => TrainOutput;
+  /** What is measured, or thrown. */
+  statistics: (input: StatisticsInput) => StatisticsOutput;
 }
 
 export const plainOutput = (input: TrainInput): TrainOutput => ({
@@ -31,27 +37,39 @@ export const plainOutput = (input: TrainInput): TrainOutput => ({
   steps: input.plan.training.steps,
 });
 
+const plainStatistics = (input: StatisticsInput): StatisticsOutput => ({
+  statistics: new Float32Array(modelOf(input.plan).reportShape.statistics!.length).fill(0.01),
+  examples: 10,
+});
+
 export function fakeTrainer(): FakeTrainer {
+  const run = async (name: string, input: TrainInput, options: RunOptions = {}): Promise<unknown> => {
+    if (name === 'statistics') {
+      trainer.measured.push(input);
+      return trainer.statistics(input);
+    }
+    trainer.inputs.push(input);
+    const { signal, onProgress } = options;
+    const aborted = new Promise<never>((_, reject) => {
+      signal?.addEventListener('abort', () => {
+        trainer.cancelled += 1;
+        reject(new TacitError('train/cancelled', 'stopped'));
+      });
+    });
+    aborted.catch(() => {});
+    await Promise.race([trainer.gate, aborted]);
+    onProgress?.({ done: 1, total: input.plan.training.steps, loss: 0.5 });
+    return trainer.output(input);
+  };
   const trainer: FakeTrainer = {
     engine: 'eager:test',
     inputs: [],
+    measured: [],
     cancelled: 0,
     gate: undefined,
     output: plainOutput,
-    async run(_name, input, options = {}) {
-      trainer.inputs.push(input);
-      const { signal, onProgress } = options;
-      const aborted = new Promise<never>((_, reject) => {
-        signal?.addEventListener('abort', () => {
-          trainer.cancelled += 1;
-          reject(new TacitError('train/cancelled', 'stopped'));
-        });
-      });
-      aborted.catch(() => {});
-      await Promise.race([trainer.gate, aborted]);
-      onProgress?.({ done: 1, total: input.plan.training.steps, loss: 0.5 });
-      return trainer.output(input);
-    },
+    statistics: plainStatistics,
+    run: run as FakeTrainer['run'],
   };
   return trainer;
 }

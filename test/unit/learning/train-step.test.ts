@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { eagerEngine } from '../../../learning/engine/eager.ts';
 import type { Engine, Program } from '../../../learning/engine/engine.ts';
 import { modelOf } from '../../../learning/model.ts';
+import { learningRateAt } from '../../../learning/schedule.ts';
 import {
   drawStep,
   encodeProgram,
   gradientProgram,
   initialState,
-  learningRateAt,
   optimiserIn,
   parametersIn,
   scalarsAt,

@@ -27,6 +27,7 @@ const section = (bound: number, length = 1, rest: Partial<Section> = {}): Sectio
 const exchangeOf = (bound: number, length: number): Exchange => ({
   index: 0,
   name: 'train',
+  brings: {},
   sections: [
     section(bound, length),
     section(1, 1, { name: 'weight', reduce: 'sum', clipGroup: null }),
@@ -76,7 +77,7 @@ describe('[FP3] nothing wraps', () => {
       for (let i = 0; i < n; i++) addWords(acc, Int32Array.of(high!, low!));
       expect(BigInt(acc[0]!)).toBe(BigInt(n) * BigInt(high!));
       expect(BigInt(acc[1]!)).toBe(BigInt(n) * BigInt(low!));
-      const sum = dequantise({ index: 0, name: 'x', sections: [section(bound, 2)] }, acc, n);
+      const sum = dequantise({ index: 0, name: 'train', sections: [section(bound, 2)], brings: {} }, acc, n);
       expect(sum.delta![0]! / (n * bound)).toBeCloseTo(1, 3);
       expect(sum.delta![1]).toBe(-sum.delta![0]!);
     }

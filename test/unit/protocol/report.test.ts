@@ -62,21 +62,24 @@ test('[FP4] the mean of opened reports is the weighted mean of the clipped delta
 describe('[RP4] clipping', () => {
   const values = (...delta: number[]) => ({ delta: Float32Array.from(delta), 'metrics/loss': Float32Array.of(9) });
   test('shortens to the norm and keeps the direction', () => {
-    const clipped = clip(exchange, values(3, 4, 0, 0, 0, 0), 0.5);
-    expect(clipped.delta![0]).toBeCloseTo(0.3, 12);
-    expect(clipped.delta![1]).toBeCloseTo(0.4, 12);
+    const clipped = clip(exchange, values(3, 4, 0, 0, 0, 0));
+    expect(clipped.delta![0]).toBeCloseTo(0.48, 12);
+    expect(clipped.delta![1]).toBeCloseTo(0.64, 12);
     expect(clipped['metrics/loss']![0]).toBe(9);
   });
   test('leaves what is short enough bit for bit', () => {
     const input = values(0.1, 0.2, 0, 0, 0, -0.3);
-    expect(clip(exchange, input, 0.5).delta).toBe(input.delta);
+    expect(clip(exchange, input).delta).toBe(input.delta);
   });
   test('takes the sections of one group together', () => {
     const two = {
       ...exchange,
-      sections: [exchange.sections[0]!, { ...exchange.sections[0]!, name: 'controls', length: 1 }],
+      sections: [exchange.sections[0]!, { ...exchange.sections[0]!, name: 'controls', length: 1 }].map((section) => ({
+        ...section,
+        bound: 1,
+      })),
     };
-    const clipped = clip(two, { delta: Float32Array.of(3, 0, 0, 0, 0, 0), controls: Float32Array.of(4) }, 1);
+    const clipped = clip(two, { delta: Float32Array.of(3, 0, 0, 0, 0, 0), controls: Float32Array.of(4) });
     expect(clipped.delta![0]).toBeCloseTo(0.6, 12);
     expect(clipped.controls![0]).toBeCloseTo(0.8, 12);
   });

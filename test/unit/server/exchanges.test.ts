@@ -60,8 +60,18 @@ async function stage(strategy: Strategy = twoSteps) {
   const opened = await openFederation({ plan, crypto: nodeCrypto, identity, store, strategy });
   const dimension = opened.exchanges[0]!.sections[0]!.length;
   const exchanges: Exchange[] = [
-    { index: 0, name: 'statistics', sections: [section('statistics', 2, 'weightedSum'), section('weight', 1, 'sum')] },
-    { index: 1, name: 'train', sections: [section('delta', dimension, 'weightedSum'), section('weight', 1, 'sum')] },
+    {
+      index: 0,
+      name: 'statistics',
+      sections: [section('statistics', 2, 'weightedSum'), section('weight', 1, 'sum')],
+      brings: {},
+    },
+    {
+      index: 1,
+      name: 'train',
+      sections: [section('delta', dimension, 'weightedSum'), section('weight', 1, 'sum')],
+      brings: { statistics: { shape: [2], dtype: 'float32' } },
+    },
   ];
   const federation: Federation = { ...opened, exchanges };
   const participants = createParticipants(10, { onJoin: () => {}, onLeave: () => {} });
@@ -214,10 +224,10 @@ describe('a round of two exchanges', () => {
     ] as const) {
       const at = await stage({
         ...twoSteps,
-        apply: (state, inputs) =>
-          inputs.exchange.index === 0 || global === undefined
-            ? { state }
-            : { state, global: inputs.global.map(() => global) },
+        apply: (state, inputs) => {
+          if (inputs.exchange.index === 0) return twoSteps.apply(state, inputs);
+          return global === undefined ? { state } : { state, global: inputs.global.map(() => global) };
+        },
       });
       const { attempt, members, federation } = at;
       for (const member of members) accept(attempt, member, { type: 'accept', id: 1, offerHash: attempt.offerHash });
