@@ -6,15 +6,15 @@ import {
   createPrivateKey,
   createPublicKey,
   diffieHellman,
-  hkdf,
+  hkdfSync,
   type KeyObject,
   randomFillSync,
   sign,
   verify,
 } from 'node:crypto';
-import { promisify } from 'node:util';
 import { concat, equalBytes, fromHex, toBase64Url } from '../bytes.ts';
 import { TacitError } from '../errors.ts';
+import { applyMasks } from '../node/masks.ts';
 import { checkShared, isCanonicalSignature, isUsableEd25519Key } from './curves.ts';
 import type { CryptoProvider, KeyPair } from './provider.ts';
 
@@ -75,17 +75,17 @@ function randomBytes(length: number): Uint8Array<ArrayBuffer> {
   return randomFillSync(new Uint8Array(length));
 }
 
-function keyPair(curve: Curve, secret: Uint8Array = randomBytes(32)): KeyPair {
-  return { publicKey: own(rawPublicOf(secretOf(curve, secret))), secretKey: own(secret) };
+function keyPair(curve: Curve, given?: Uint8Array): KeyPair {
+  const secretKey = given ? own(given) : randomBytes(32);
+  return { publicKey: own(rawPublicOf(secretOf(curve, secretKey))), secretKey };
 }
-
-const derive = promisify(hkdf);
 
 export const nodeCrypto: CryptoProvider = {
   name: 'node',
   randomBytes,
   sha256: async (bytes) => own(createHash('sha256').update(bytes).digest()),
-  hkdfSha256: async (ikm, salt, info, length) => new Uint8Array(await derive('sha256', ikm, salt, info, length)),
+  // at once: a few microseconds, which the way to another thread would multiply
+  hkdfSha256: async (ikm, salt, info, length) => new Uint8Array(hkdfSync('sha256', ikm, salt, info, length)),
 
   async aes256gcmSeal(key, nonce, plaintext, associated) {
     const cipher = createCipheriv('aes-256-gcm', key, nonce);
@@ -106,6 +106,8 @@ export const nodeCrypto: CryptoProvider = {
       throw new TacitError('report/malformed', 'the seal does not verify', { cause });
     }
   },
+
+  applyMasks,
 
   x25519KeyPair: async (secret) => keyPair('x25519', secret),
   async x25519(secretKey, publicKey) {

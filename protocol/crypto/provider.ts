@@ -3,6 +3,8 @@
  * tweetnacl for the curves that a platform lacks (web.ts). Randomness is the operating system's, never a seed of the run.
  */
 
+import type { Mask } from './masks.ts';
+
 /** A pair of raw 32-byte keys; the secret is what the curve's own clamping or hashing starts from. */
 export interface KeyPair {
   readonly publicKey: Uint8Array<ArrayBuffer>;
@@ -31,6 +33,11 @@ export interface CryptoProvider {
     sealed: Uint8Array,
     associated: Uint8Array,
   ): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * words ← words + Σ sign · mask in the ring, each mask an AES-256-CTR keystream (masks.ts).
+   * @param firstWord where in the streams `words` begins, 0 by default; a multiple of 4
+   */
+  applyMasks(words: Int32Array, masks: readonly Mask[], firstWord?: number): Promise<void>;
   /** A fresh pair, or the one of 32 secret bytes (kept as they are; clamped on use). */
   x25519KeyPair(secret?: Uint8Array): Promise<KeyPair>;
   /** The raw 32-byte shared value (RFC 7748). @throws TacitError auth/bad-key if it is zero */

@@ -6,6 +6,7 @@ import nacl from 'tweetnacl';
 import { concat, fromHex } from '../bytes.ts';
 import { TacitError } from '../errors.ts';
 import { checkShared, isCanonicalSignature, isUsableEd25519Key } from './curves.ts';
+import { counterAt, type Mask, PIECE_WORDS, ringAdder } from './masks.ts';
 import type { CryptoProvider, KeyPair } from './provider.ts';
 
 /** getRandomValues gives at most this much at a time. */
@@ -138,6 +139,51 @@ const aesParameters = (nonce: Uint8Array, associated: Uint8Array): AesGcmParams 
   tagLength: 128,
 });
 
+/** Words that one call encrypts, 1 MiB: longer calls are slower. */
+const CALL_WORDS = 262_144;
+/** Calls in flight at a time. */
+const CALLS = 4;
+
+/** Adds pieces of several keystreams, of the same words, to these words. */
+function addKeystreams(
+  words: Int32Array,
+  streams: readonly { readonly bytes: Uint8Array; readonly sign: 1 | -1 }[],
+): void {
+  const adder = ringAdder();
+  for (let at = 0; at < words.length; at += PIECE_WORDS) {
+    const piece = words.subarray(at, at + PIECE_WORDS);
+    adder.load(piece);
+    for (const { bytes, sign } of streams) adder.apply(bytes.subarray(4 * at, 4 * (at + piece.length)), sign);
+    adder.store(piece);
+  }
+  adder.clear();
+}
+
+/** Masks by WebCrypto, 1 MiB of a few streams at a time, each call with the counter of its place. */
+async function applyMasks(words: Int32Array, masks: readonly Mask[], firstWord = 0): Promise<void> {
+  const zeros = new Uint8Array(4 * Math.min(CALL_WORDS, words.length));
+  for (let from = 0; from < masks.length; from += CALLS) {
+    const keys = await Promise.all(
+      masks.slice(from, from + CALLS).map(async ({ key, sign }) => ({
+        key: await subtle().importKey('raw', key32(key), 'AES-CTR', false, ['encrypt']),
+        sign,
+      })),
+    );
+    for (let at = 0; at < words.length; at += CALL_WORDS) {
+      const part = words.subarray(at, at + CALL_WORDS);
+      const counter = counterAt(firstWord + at);
+      const streams = await Promise.all(
+        keys.map(async ({ key, sign }) => {
+          const plaintext = zeros.subarray(0, 4 * part.length);
+          const keystream = await subtle().encrypt({ name: 'AES-CTR', counter, length: 128 }, key, plaintext);
+          return { bytes: new Uint8Array(keystream), sign };
+        }),
+      );
+      addKeystreams(part, streams);
+    }
+  }
+}
+
 /** A provider on WebCrypto whose curves are the platform's, tweetnacl's, or (`auto`) the platform's where it has them. */
 export function createWebCrypto(curves: 'auto' | 'platform' | 'tweetnacl' = 'auto'): CryptoProvider {
   const choose =
@@ -167,6 +213,7 @@ export function createWebCrypto(curves: 'auto' | 'platform' | 'tweetnacl' = 'aut
         throw new TacitError('report/malformed', 'the seal does not verify', { cause });
       }
     },
+    applyMasks,
     x25519KeyPair: async (secret) => (await x25519()).x25519KeyPair(secret),
     x25519: async (secretKey, publicKey) => (await x25519()).x25519(secretKey, publicKey),
     ed25519KeyPair: async (seed) => (await ed25519()).ed25519KeyPair(seed),

@@ -54,8 +54,6 @@ export interface SealedShares {
 export interface Delivery {
   /** Roster indices of those who shared, ascending. */
   readonly members: readonly number[];
-  /** Commitments of the members, in their order; one for each exchange. */
-  readonly commits: readonly (readonly Uint8Array[])[];
   /** Boxes to the recipient from the other members, in their order. */
   readonly boxes: readonly Uint8Array[];
 }
@@ -186,19 +184,14 @@ export function decodeShares(bytes: Uint8Array, size: number, exchanges: number)
 }
 
 export const encodeDelivery = (delivery: Delivery, size: number): Uint8Array =>
-  canon('delivery', encodeSet(delivery.members, size), concat(...delivery.commits.flat()), concat(...delivery.boxes));
+  canon('delivery', encodeSet(delivery.members, size), concat(...delivery.boxes));
 
 /** @throws TacitError wire/malformed */
 export function decodeDelivery(bytes: Uint8Array, size: number, exchanges: number): Delivery {
   const label = 'delivery';
-  const [set, commits, boxes] = fieldsOf(label, bytes, 3);
+  const [set, boxes] = fieldsOf(label, bytes, 2);
   const members = decodeSet(label, set, size);
-  const hashes = pieces(label, commits, members.length * exchanges, HASH);
-  return {
-    members,
-    commits: members.map((_, i) => hashes.slice(i * exchanges, (i + 1) * exchanges)),
-    boxes: pieces(label, boxes, Math.max(0, members.length - 1), boxBytes(exchanges)),
-  };
+  return { members, boxes: pieces(label, boxes, Math.max(0, members.length - 1), boxBytes(exchanges)) };
 }
 
 export const encodeSurvivors = (survivors: Survivors, size: number): Uint8Array =>
