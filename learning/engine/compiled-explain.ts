@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import type { NamedArrays, NDArray } from '../../protocol/tensors.ts';
 import { compile } from './compile.ts';
-import { sessionOptions } from './compiled.ts';
+import { graphOptions, sessionOptions } from './compiled.ts';
 import type { Program } from './engine.ts';
 
 export interface OperatorCost {
@@ -82,7 +82,7 @@ async function profileOf(bytes: Uint8Array, feeds: NamedArrays, threads: number,
 export async function explainProgram(program: Program, options: ExplainOptions = {}): Promise<Explanation> {
   const { threads = 1, feeds, runs = 5 } = options;
   const before = performance.now();
-  const { graph, bytes } = compile(program);
+  const { graph, bytes } = compile(program, await graphOptions('cpu'));
   const compileMs = performance.now() - before;
   const counts = new Map<string, number>();
   for (const { op } of graph.nodes) counts.set(op, (counts.get(op) ?? 0) + 1);

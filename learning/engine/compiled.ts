@@ -4,9 +4,11 @@
  */
 import * as ort from 'onnxruntime-node';
 import { TacitError } from '../../protocol/errors.ts';
+import { blockOfChannels } from './compiled-block.ts';
 import { engineOver } from './compiled-engine.ts';
 import type { Runtime } from './compiled-session.ts';
 import type { Engine } from './engine.ts';
+import type { OptimiseOptions } from './rewrites/optimise.ts';
 
 export type Provider = 'cpu' | 'cuda';
 
@@ -39,6 +41,12 @@ export const sessionOptions = (
 export const providers = (): Provider[] =>
   ort.listSupportedBackends().some(({ name }) => name === 'cuda') ? ['cuda', 'cpu'] : ['cpu'];
 
+/** How graphs are rewritten for this machine. */
+export const graphOptions = async (provider: Provider, parts = 1): Promise<OptimiseOptions> => ({
+  parts,
+  block: provider === 'cpu' ? await blockOfChannels() : 0,
+});
+
 const runtimeOf = (provider: Provider, options: ort.InferenceSession.SessionOptions): Runtime => ({
   name: `compiled:${provider}`,
   inPlace: true,
@@ -66,5 +74,5 @@ export async function compiledEngine(options: CompiledOptions = {}): Promise<Eng
       where: `compiled:${chosen}`,
       hint: `It has: ${providers().join(', ')}.`,
     });
-  return engineOver(runtimeOf(chosen, sessionOptions(threads, chosen, parts)), { parts });
+  return engineOver(runtimeOf(chosen, sessionOptions(threads, chosen, parts)), await graphOptions(chosen, parts));
 }

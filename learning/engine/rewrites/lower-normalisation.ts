@@ -4,9 +4,8 @@
  * BatchNormalization computes in one pass when examples and channels are taken together.
  */
 import type { Graph, Value } from '../onnx/graph.ts';
-import { rebuild, type Site } from './rebuild.ts';
-
-type Size4 = readonly [number, number, number, number];
+import { type BlockedLayout, blockedLayout, isBlocked, type Size4 } from './blocked-layout.ts';
+import { type Rewrite, rebuild, type Site } from './rebuild.ts';
 
 /** Short names over float32 values. */
 function algebra({ g }: Site) {
@@ -33,17 +32,46 @@ function algebra({ g }: Site) {
 
 type Algebra = ReturnType<typeof algebra>;
 
-/** a·x + b with a, b: [n·c] per example and channel; x: [n, c, h, w]. */
-function affine(site: Site, x: Value, a: Value, b: Value): Value {
-  const { g } = site;
-  const l = algebra(site);
-  const [n, c, h, w] = l.shapeOf(x) as Size4;
-  const rows = n * c;
-  const zeros = g.constant({ dtype: 'float32', shape: [rows], data: Float32Array.of(0) });
-  const ones = g.constant({ dtype: 'float32', shape: [rows], data: Float32Array.of(1) });
-  const flat = l.reshape(x, [1, rows, h * w]);
-  const mapped = l.node('BatchNormalization', [flat, a, b, zeros, ones], [1, rows, h * w], { epsilon: { float: 0 } });
-  return l.reshape(mapped, [n, c, h, w]);
+/** The passes over activations that normalisation takes; all else is arithmetic on small tensors. */
+interface Passes {
+  /** Activations as the passes want them, and back. */
+  enter(x: Value): Value;
+  leave(x: Value): Value;
+  /** Mean per example and channel: [n·c] */
+  mean(x: Value): Value;
+  /** Σ x·y per example and channel: [n·c] */
+  dot(x: Value, y: Value): Value;
+  /** a·x + b with a, b: [n·c], plus what is given. */
+  affine(x: Value, a: Value, b?: Value, plus?: Value): Value;
+}
+
+const blockedPasses = (l: BlockedLayout): Passes => ({ ...l, enter: l.toBlocked, leave: l.fromBlocked });
+
+/** Passes in ONNX's own layout: BatchNormalization is the affine map, examples and channels taken together. */
+function plainPasses({ g }: Site, l: Algebra): Passes {
+  const planes = (x: Value): readonly [number, number] => {
+    const [n, c, h, w] = l.shapeOf(x) as Size4;
+    return [n * c, h * w];
+  };
+  const flat = (x: Value): Value => l.reshape(x, planes(x));
+  return {
+    enter: (x) => x,
+    leave: (x) => x,
+    mean: (x) => l.node('ReduceMean', [flat(x), g.ints([1])], [planes(x)[0]], { keepdims: 0 }),
+    dot: (x, y) =>
+      x === y
+        ? l.node('ReduceSumSquare', [flat(x), g.ints([1])], [planes(x)[0]], { keepdims: 0 })
+        : l.sum(l.mul(flat(x), flat(y)), [1], [planes(x)[0]]),
+    affine: (x, a, b, plus) => {
+      const [rows, positions] = planes(x);
+      const filled = (value: number): Value =>
+        g.constant({ dtype: 'float32', shape: [rows], data: Float32Array.of(value) });
+      const inputs = [l.reshape(x, [1, rows, positions]), a, b ?? filled(0), filled(0), filled(1)];
+      const mapped = l.node('BatchNormalization', inputs, [1, rows, positions], { epsilon: { float: 0 } });
+      const y = l.reshape(mapped, l.shapeOf(x));
+      return plus === undefined ? y : l.add(y, plus);
+    },
+  };
 }
 
 /** [n, groups] → [n·c], each channel its group's value. */
@@ -62,60 +90,60 @@ function perExample(site: Site, l: Algebra, value: Value, n: number): Value {
   return l.reshape(l.node('Expand', [l.reshape(value, [1, c]), g.ints([n, c])], [n, c]), [n * c]);
 }
 
+/** [n·c] → [n, groups], the sum over each group's channels times a factor. */
+function perGroup(l: Algebra, value: Value, n: number, groups: number, factor: number): Value {
+  const [rows] = l.shapeOf(value) as [number];
+  const grouped = l.sum(l.reshape(value, [n, groups, rows / n / groups]), [2], [n, groups]);
+  return l.mul(grouped, l.scalar(factor));
+}
+
 /** → y, mean and 1/√(var + ε) per example and group */
-function groupNorm(site: Site): Value[] {
-  const l = algebra(site);
-  const [x, scale, offset] = site.node.inputs as [Value, Value, Value];
-  const [n, c, h, w] = l.shapeOf(x) as Size4;
+function groupNorm(site: Site, l: Algebra, p: Passes): Value[] {
+  const [given, scale, offset] = site.node.inputs as [Value, Value, Value];
+  const [n, c, h, w] = l.shapeOf(given) as Size4;
   const { groups, epsilon } = site.node.attributes as { groups: number; epsilon: { float: number } };
-  const count = (c / groups) * h * w;
-  const flat = l.reshape(x, [n * groups, count]);
-  const mean = l.node('ReduceMean', [flat, site.g.ints([1])], [n * groups], { keepdims: 0 });
-  const squares = l.node('ReduceSumSquare', [flat, site.g.ints([1])], [n * groups], { keepdims: 0 });
-  const spread = l.sub(l.mul(squares, l.scalar(1 / count)), l.mul(mean, mean));
-  const variance = l.node('Max', [spread, l.scalar(0)], [n * groups]);
-  const deviation = l.node('Sqrt', [l.add(variance, l.scalar(epsilon.float))], [n * groups]);
-  const inverse = l.node('Reciprocal', [deviation], [n * groups]);
-  const moments = [mean, inverse].map((value) => l.reshape(value, [n, groups])) as [Value, Value];
-  const [m, r] = moments.map((value) => perChannel(site, l, value, c)) as [Value, Value];
+  const x = p.enter(given);
+  const mean = perGroup(l, p.mean(x), n, groups, groups / c);
+  const square = perGroup(l, p.dot(x, x), n, groups, groups / (c * h * w));
+  const variance = l.node('Max', [l.sub(square, l.mul(mean, mean)), l.scalar(0)], [n, groups]);
+  const deviation = l.node('Sqrt', [l.add(variance, l.scalar(epsilon.float))], [n, groups]);
+  const inverse = l.node('Reciprocal', [deviation], [n, groups]);
+  const [m, r] = [mean, inverse].map((value) => perChannel(site, l, value, c)) as [Value, Value];
   const a = l.mul(r, perExample(site, l, scale, n));
   const b = l.sub(perExample(site, l, offset, n), l.mul(m, a));
-  return [affine(site, x, a, b), ...moments];
+  return [p.leave(p.affine(x, a, b)), mean, inverse];
 }
 
 /** dx = γr·dy − r²m₂·x + (r²m₂μ − r·m₁), with m₁ = mean(γ·dy) and m₂ = mean(γ·dy·x̂) over the group. */
-function groupNormGrad(site: Site): Value[] {
-  const l = algebra(site);
-  const [dy, x, mean, inverse, scale] = site.node.inputs as [Value, Value, Value, Value, Value];
-  const [n, c, h, w] = l.shapeOf(x) as Size4;
+function groupNormGrad(site: Site, l: Algebra, p: Passes): Value[] {
+  const [givenDy, givenX, mean, inverse, scale] = site.node.inputs as [Value, Value, Value, Value, Value];
+  const [n, c, h, w] = l.shapeOf(givenX) as Size4;
   const { groups } = site.node.attributes as { groups: number };
-  const count = (c / groups) * h * w;
-  const rows = [n * c, h * w] as const;
-  const flatDy = l.reshape(dy, rows);
-  const sumDy = l.sum(flatDy, [1], [n * c]);
-  const sumDyX = l.sum(l.mul(flatDy, l.reshape(x, rows)), [1], [n * c]);
+  const [dy, x] = [p.enter(givenDy), p.enter(givenX)];
+  const sumDy = l.mul(p.mean(dy), l.scalar(h * w));
   const [m, r] = [mean, inverse].map((value) => perChannel(site, l, value, c)) as [Value, Value];
   // Σ dy·x̂ per example and channel
-  const sumDyHat = l.mul(l.sub(sumDyX, l.mul(m, sumDy)), r);
+  const sumDyHat = l.mul(l.sub(p.dot(dy, x), l.mul(m, sumDy)), r);
   const gamma = perExample(site, l, scale, n);
-  const groupMean = (value: Value): Value => {
-    const grouped = l.sum(l.reshape(l.mul(value, gamma), [n, groups, c / groups]), [2], [n, groups]);
-    return perChannel(site, l, l.mul(grouped, l.scalar(1 / count)), c);
-  };
+  const groupMean = (value: Value): Value =>
+    perChannel(site, l, perGroup(l, l.mul(value, gamma), n, groups, groups / (c * h * w)), c);
   const [m1, m2] = [groupMean(sumDy), groupMean(sumDyHat)];
   const slope = l.mul(l.mul(r, r), m2);
-  const fromX = affine(site, x, l.node('Neg', [slope], [n * c]), l.sub(l.mul(slope, m), l.mul(r, m1)));
-  const zeros = site.g.constant({ dtype: 'float32', shape: [n * c], data: Float32Array.of(0) });
-  const fromDy = affine(site, dy, l.mul(gamma, r), zeros);
+  const fromX = p.affine(x, l.node('Neg', [slope], [n * c]), l.sub(l.mul(slope, m), l.mul(r, m1)));
+  const dx = p.affine(dy, l.mul(gamma, r), undefined, fromX);
   const overExamples = (value: Value): Value => l.sum(l.reshape(value, [n, c]), [0], [c]);
-  return [l.add(fromDy, fromX), overExamples(sumDyHat), overExamples(sumDy)];
+  return [p.leave(dx), overExamples(sumDyHat), overExamples(sumDy)];
 }
 
-export function lowerNormalisation(graph: Graph): Graph {
-  return rebuild(graph, (site) => {
-    if (site.node.domain !== 'tacit') return undefined;
-    if (site.node.op === 'GroupNorm') return groupNorm(site);
-    if (site.node.op === 'GroupNormGrad') return groupNormGrad(site);
-    return undefined;
-  });
-}
+/** The rewrite, in the blocked layout where channels come in whole blocks; 0: never. */
+export const lowerNormalisation =
+  (block = 0): Rewrite =>
+  (graph: Graph) =>
+    rebuild(graph, (site) => {
+      const { g, node } = site;
+      if (node.domain !== 'tacit' || !node.op.startsWith('GroupNorm')) return undefined;
+      const l = algebra(site);
+      const [, channels] = l.shapeOf(node.inputs[0]!) as Size4;
+      const passes = isBlocked(channels, block) ? blockedPasses(blockedLayout(g, block)) : plainPasses(site, l);
+      return node.op === 'GroupNorm' ? groupNorm(site, l, passes) : groupNormGrad(site, l, passes);
+    });

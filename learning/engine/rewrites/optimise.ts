@@ -1,8 +1,12 @@
 /** The rewrites in their order, from a traced graph to one that can be written. */
 import type { Graph } from '../onnx/graph.ts';
+import { blockConvolutions } from './block-convolutions.ts';
+import { cancelReorders } from './cancel-reorders.ts';
+import { sumColumnsByProduct } from './column-sums.ts';
 import { shareCommonSubexpressions } from './common-subexpressions.ts';
 import { removeDeadNodes } from './dead-nodes.ts';
 import { foldConstants } from './fold-constants.ts';
+import { fuseBlocked } from './fuse-blocked.ts';
 import { lowerConvolutions } from './lower-convolution.ts';
 import { lowerNormalisation } from './lower-normalisation.ts';
 import type { Rewrite } from './rebuild.ts';
@@ -15,19 +19,26 @@ const cleanUp: readonly Rewrite[] = [foldConstants, mergeReshapes, shareCommonSu
 export interface OptimiseOptions {
   /** Parts of the batch that threads take side by side; 1: the batch stays whole. */
   readonly parts?: number;
+  /** Channels in a block of ONNX Runtime's blocked layout on this processor; 0, the default, does without that layout. */
+  readonly block?: number;
 }
 
-export const rewrites = ({ parts = 1 }: OptimiseOptions = {}): readonly Rewrite[] => [
+export const rewrites = ({ parts = 1, block = 0 }: OptimiseOptions = {}): readonly Rewrite[] => [
   removeDeadNodes,
   ...cleanUp,
   cancelTransposes,
   ...cleanUp,
   splitBatch(parts),
   removeDeadNodes,
+  blockConvolutions(block),
   lowerConvolutions,
-  lowerNormalisation,
+  lowerNormalisation(block),
   cancelTransposes,
+  cancelReorders(block),
+  sumColumnsByProduct,
   ...cleanUp,
+  fuseBlocked,
+  removeDeadNodes,
 ];
 
 export const optimise = (graph: Graph, options?: OptimiseOptions): Graph =>

@@ -16,6 +16,8 @@ export interface Site {
   readonly g: GraphBuilder;
   /** The node of the old graph, its inputs already values of the new one. */
   readonly node: Node;
+  /** The same with values of the old graph. */
+  readonly old: Node;
   /** The node of the new graph that computes a value of the new graph. */
   producer(value: Value): Node | undefined;
   constant(value: Value): Constant | undefined;
@@ -54,7 +56,7 @@ export function rebuild(graph: Graph, rule: Rule): Graph {
     tracked.origin = old.origin;
     g.origin = old.origin;
     const node = { ...old, inputs: old.inputs.map(move) };
-    const instead = rule({ g: tracked, node, producer: (v) => made.get(v), constant: (v) => g.constantOf(v) });
+    const instead = rule({ g: tracked, node, old, producer: (v) => made.get(v), constant: (v) => g.constantOf(v) });
     const types = old.outputs.map((v) => graph.types.get(v)!);
     const outputs = instead ?? tracked.nodes(old.op, node.inputs, types, old.attributes, old.domain);
     old.outputs.forEach((value, i) => {

@@ -6,7 +6,7 @@ import type { Graph, Value, ValueType } from '../onnx/graph.ts';
 import { rebuild, type Site } from './rebuild.ts';
 
 const UNARY = new Set(
-  'Relu Neg Exp Log Sqrt Reciprocal Abs Sign Erf Tanh Sigmoid Clip Cast Not Softplus Elu Selu LeakyRelu Floor Ceil Identity'.split(
+  'Relu Neg Exp Log Sqrt Reciprocal Abs Sign Erf Tanh Sigmoid HardSigmoid Clip Cast Not Softplus Elu Selu LeakyRelu Floor Ceil Identity'.split(
     ' ',
   ),
 );

@@ -7,7 +7,7 @@ import { float32, type NamedArrays, sizeOf } from '../../../../../protocol/tenso
 
 const ENCODERS = {
   mlp: { name: 'mlp', hidden: [32], dim: 16 },
-  conv: { name: 'conv', filters: [4, 8], strides: [1, 2], groups: 2 },
+  conv: { name: 'conv', filters: [8, 8], strides: [1, 2], groups: 2 },
   resnet: { name: 'resnet', depth: 8, width: 2, groups: 1 },
 } as const;
 /** Each with a learning rate at which 50 steps stay where the loss is smooth: a diverging run magnifies rounding. */
@@ -37,7 +37,7 @@ export function planOf({ encoder, pretext, optimiser }: Case): Plan {
     augmentation: { name: 'image' },
     training: {
       steps: 1,
-      batch: 6,
+      batch: 4,
       optimiser: optimiser ?? { name: 'sgd', learningRate: PRETEXTS[pretext], momentum: 0.9 },
     },
     rounds: { count: 1, cohort: 2 },
