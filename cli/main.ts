@@ -9,9 +9,10 @@ import { fromCommander, renderError } from './errors.ts';
 import { closeEverything, leave } from './leave.ts';
 import { buildProgram } from './program.ts';
 import { watchSignals } from './signals.ts';
+import { isSupervised } from './supervise.ts';
 
 /** How long a command may take to end by itself after a signal; the pools get the rest of the two seconds. */
-const GRACE_MS = 1000;
+const GRACE_MS = 900;
 
 /** Prints an error on stderr and, when results were to be JSON, as the one line of stdout. @returns the exit status */
 function fail(error: TacitError, json: boolean): number {
@@ -26,7 +27,7 @@ function fail(error: TacitError, json: boolean): number {
 /** Runs `tacit` with these arguments and ends the process with a documented status. */
 export async function main(argv: readonly string[]): Promise<never> {
   const json = argv.includes('--json');
-  const interrupted = watchSignals(GRACE_MS);
+  const interrupted = watchSignals(GRACE_MS, { supervised: isSupervised() });
   interrupted.signal.addEventListener('abort', () => void closeEverything());
   const shell: Shell = {
     signal: interrupted.signal,

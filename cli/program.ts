@@ -6,6 +6,7 @@ import { EXIT } from '../protocol/errors.ts';
 import { addDataCommands } from './commands/data.ts';
 import { addDoctor } from './commands/doctor.ts';
 import { addEmbed } from './commands/embed.ts';
+import { addEngineCommands } from './commands/engine.ts';
 import { addEnroll } from './commands/enroll.ts';
 import { addEvaluate } from './commands/evaluate.ts';
 import { addExport } from './commands/export.ts';
@@ -66,6 +67,7 @@ export function buildProgram(shell: Shell): Command {
     addKeygen,
     addEnroll,
     addVerify,
+    addEngineCommands,
     addDoctor,
   ]) {
     add(program, shell);

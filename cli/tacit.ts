@@ -1,5 +1,9 @@
 #!/usr/bin/env node
-/** The command `tacit`: everything is in main.ts, so that tests can import it without running it. */
-import { main } from './main.ts';
+/** The command `tacit`: main.ts does everything, in a child process where it may train (supervise.ts). */
+import { fileURLToPath } from 'node:url';
+import { needsSupervisor, supervise } from './supervise.ts';
 
-await main(process.argv.slice(2));
+const argv = process.argv.slice(2);
+if (needsSupervisor(argv)) await supervise(fileURLToPath(import.meta.url), argv);
+const { main } = await import('./main.ts');
+await main(argv);

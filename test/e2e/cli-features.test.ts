@@ -42,6 +42,8 @@ describe('help', () => {
     'finetune',
     'evaluate',
     'embed',
+    'export',
+    'engine',
     'plan',
     'data',
     'keygen',
@@ -138,6 +140,23 @@ test('doctor finds what this test itself runs on', async () => {
   expect(found.get('Node')).toMatchObject({ ok: true, detail: expect.stringContaining(process.version) });
   expect(found.get('engine eager:wasm')).toMatchObject({ ok: true, detail: expect.stringContaining('4.22.0') });
   expect(found.get('engine auto')?.ok).toBe(true);
+});
+
+test('engine explain shows the graph of a step and where its time goes', { timeout: 60_000 }, async () => {
+  const small = ['--set', 'encoder.hidden=[16]', '--set', 'training.batch=8', '--runs', '2'];
+  const explained = (await result(['engine', 'explain', 'digits', ...small])) as {
+    nodes: number;
+    operators: Record<string, number>;
+    profile: { operator: string; ms: number }[];
+    stepMs: number;
+  };
+  expect(Object.values(explained.operators).reduce((a, b) => a + b)).toBe(explained.nodes);
+  expect(explained.operators.MatMul).toBeGreaterThan(2);
+  expect(explained.profile.reduce((sum, { ms }) => sum + ms, 0)).toBeCloseTo(explained.stepMs, 6);
+  expect(explained.stepMs).toBeGreaterThan(0);
+  const { stdout } = await tacit(['engine', 'explain', 'digits', ...small]);
+  expect(stdout).toMatch(/^operators +.*MatMul \d/m);
+  expect(stdout).toMatch(/^operator, as executed/m);
 });
 
 describe('a run folder', { timeout: 120_000 }, () => {

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EXIT } from '../../protocol/errors.ts';
 import { buildOnce, endAll, type Running, start } from './cli.ts';
@@ -68,4 +69,48 @@ test('before anything has begun', async () => {
   const command = start(['serve', '--plan', 'digits', '--port', '0', '--out', at('early')]);
   await command.until(/waiting for participants/);
   await stop(command, 'SIGINT');
+});
+
+/** Two seconds are promised; here other tests take their share of the machine. Whoever waits for the step waits for minutes. */
+const TOO_LONG_MS = 5000;
+
+const isAlive = (pid: number): boolean => {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+};
+
+describe('in a native step that takes minutes', { timeout: 60_000 }, () => {
+  const fixture = fileURLToPath(new URL('fixtures/endless-step.mjs', import.meta.url));
+  const inside = async () => {
+    const command = start([], { script: fixture });
+    const pid = Number(/inside (\d+)/.exec(await command.until(/inside \d+/))![1]);
+    return { command, pid, before: performance.now() };
+  };
+
+  test.each(['SIGINT', 'SIGTERM'] as const)(
+    '%s ends both processes with its status, without waiting',
+    async (signal) => {
+      const { command, pid, before } = await inside();
+      expect(await stop(command, signal)).not.toContain('outside');
+      expect(performance.now() - before).toBeLessThan(TOO_LONG_MS);
+      expect(isAlive(pid)).toBe(false);
+    },
+  );
+
+  test('a supervisor that is killed takes its command with it', async () => {
+    const { command } = await inside();
+    command.child.kill('SIGKILL');
+    expect((await command.ended).signal).toBe('SIGKILL'); // reported once nobody holds its pipes open any more
+  });
+
+  test('a command that dies by itself is explained', async () => {
+    const { command, pid } = await inside();
+    process.kill(pid, 'SIGKILL');
+    const { status, stderr } = await command.ended;
+    expect(status).toBe(EXIT.run);
+    expect(stderr).toContain('ended by SIGKILL');
+  });
 });

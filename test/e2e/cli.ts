@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const script = join(root, 'dist', 'cli', 'tacit.js');
+const tacitScript = join(root, 'dist', 'cli', 'tacit.js');
 
 const sleepSync = (ms: number): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 
@@ -47,6 +47,8 @@ export interface Running {
 interface SpawnOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Instead of `tacit`. */
+  readonly script?: string;
 }
 
 const alive = new Set<ChildProcess>();
@@ -57,7 +59,10 @@ export function endAll(): void {
 }
 
 /** Starts `tacit` with these arguments. */
-export function start(args: readonly string[], { cwd = root, env = {} }: SpawnOptions = {}): Running {
+export function start(
+  args: readonly string[],
+  { cwd = root, env = {}, script = tacitScript }: SpawnOptions = {},
+): Running {
   const child = spawn(process.execPath, [script, ...args], {
     cwd,
     env: { ...process.env, TACIT_DEBUG: '', ...env },

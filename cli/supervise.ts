@@ -1,0 +1,67 @@
+/**
+ * Commands that train run in a child process, under a parent that does nothing else. A step of a native engine cannot be
+ * interrupted, and a process that ends while a thread is inside one is aborted (status 134): so the parent passes signals on,
+ * gives the child its time to stop between two steps, and if a step takes longer, kills it and ends with the documented status.
+ * The parent loads neither engine nor command, so nothing keeps it from answering.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { TacitError } from '../protocol/errors.ts';
+import { type PassedSignal, SIGNAL_STATUS, type SignalName } from './signals.ts';
+
+/** Commands that may run an engine. */
+const TRAINING = new Set(['start', 'join', 'simulate', 'finetune', 'evaluate', 'embed', 'export', 'engine', 'doctor']);
+
+/** Says to the child who its parent is. */
+const PARENT = 'TACIT_SUPERVISOR';
+
+/** After the first signal; with what it takes to end a process this stays below two seconds. */
+const LIMIT_MS = 1500;
+
+/** Whether this process is the child of a supervisor. */
+export const isSupervised = (): boolean => process.send !== undefined && process.env[PARENT] === String(process.ppid);
+
+/** Whether a command line needs a supervisor. */
+export const needsSupervisor = (argv: readonly string[]): boolean =>
+  !isSupervised() && TRAINING.has(argv.find((word) => !word.startsWith('-')) ?? '');
+
+/** Passes signals on. @returns the status that the first signal asks for, once there was one */
+function passSignals(child: ChildProcess): () => number | undefined {
+  let status: number | undefined;
+  let count = 0;
+  for (const name of Object.keys(SIGNAL_STATUS) as SignalName[]) {
+    process.on(name, () => {
+      count += 1;
+      status ??= SIGNAL_STATUS[name];
+      if (child.connected) child.send({ signal: name, count } satisfies PassedSignal, () => {});
+      if (count === 1) setTimeout(() => child.kill('SIGKILL'), LIMIT_MS);
+    });
+  }
+  return () => status;
+}
+
+/** A child that ended by a signal nobody sent through us: out of memory, or a defect of a native library. */
+async function explainEnd(signal: NodeJS.Signals): Promise<number> {
+  const { renderError } = await import('./errors.ts');
+  const error = new TacitError('train/failed', `The process that trains was ended by ${signal}.`, {
+    hint:
+      signal === 'SIGKILL'
+        ? 'The system may have run out of memory: use a smaller training.batch, or fewer --workers.'
+        : 'Try --engine eager:wasm; `tacit doctor` shows which engines run here.',
+  });
+  process.stderr.write(renderError(error));
+  return error.exitStatus;
+}
+
+/** Runs the same command line in a child and ends as it ends. */
+export async function supervise(script: string, argv: readonly string[]): Promise<never> {
+  const child = spawn(process.execPath, [...process.execArgv, script, ...argv], {
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+    env: { ...process.env, [PARENT]: String(process.pid) },
+  });
+  const interrupted = passSignals(child);
+  const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (...end) => resolve(end));
+  });
+  process.exit(interrupted() ?? code ?? (await explainEnd(signal!)));
+}
