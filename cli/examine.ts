@@ -1,9 +1,11 @@
 /** What `tacit doctor` looks at. Engines are asked for and given back, so that a finding is what a run would get. */
+import { execFile } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { CUDA_HINT, probeCuda } from '../learning/engine/cuda.ts';
 import type { EngineChoice } from '../learning/engine/engine.ts';
 import { createEngine } from '../learning/engine/select.ts';
 import { packageRoot } from './package-root.ts';
@@ -70,7 +72,7 @@ const ENGINES: readonly { choice: EngineChoice; packages: readonly string[]; opt
     choice: 'eager:tensorflow',
     packages: ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'],
     optional: true,
-    hint: '`npm i @tensorflow/tfjs-node-gpu` (NVIDIA) or `npm i @tensorflow/tfjs-node`, where they can be installed.',
+    hint: '`npm i @tensorflow/tfjs-node` (or -gpu); in a network without its downloads `node scripts/install-tfjs-node.mjs`, from a checkout.',
   },
 ];
 
@@ -93,6 +95,52 @@ async function engine({ choice, packages, optional, hint }: (typeof ENGINES)[num
       hint,
     };
   }
+}
+
+/** The name, memory and driver of each NVIDIA GPU, as its own tool says. */
+const nvidia = (): Promise<readonly string[]> =>
+  new Promise((resolve) => {
+    const query = ['--query-gpu=name,memory.total,driver_version', '--format=csv,noheader'];
+    execFile('nvidia-smi', query, { timeout: 10_000 }, (error, stdout) =>
+      resolve(error ? [] : stdout.trim().split('\n').filter(Boolean)),
+    );
+  });
+
+/** GPUs, and whether the compiled engine can use them. */
+async function graphics(): Promise<Finding[]> {
+  const gpus = await nvidia();
+  const cuda = await probeCuda();
+  const wanted = gpus.length > 0 || (!cuda.available && cuda.installed);
+  return [
+    {
+      name: 'GPU',
+      ok: gpus.length > 0,
+      optional: true,
+      detail: gpus.length > 0 ? gpus.join('; ') : 'no NVIDIA GPU found; everything runs on the processor',
+    },
+    {
+      name: 'CUDA provider',
+      ok: cuda.available,
+      optional: true,
+      detail: cuda.available ? 'installed, and a session ran on it' : cuda.reason,
+      ...(wanted && !cuda.available ? { hint: CUDA_HINT } : {}),
+    },
+  ];
+}
+
+/** What participants' browsers are served for training. */
+async function inBrowsers(): Promise<Finding> {
+  const version = await versionOf('onnxruntime-web');
+  return {
+    name: 'engine in browsers',
+    ok: version !== undefined,
+    optional: true,
+    detail:
+      version === undefined
+        ? 'onnxruntime-web is not installed'
+        : `onnxruntime-web ${version}, served with the join page`,
+    ...(version === undefined ? { hint: 'Run `npm ci` again.' } : {}),
+  };
 }
 
 async function automatic(): Promise<Finding> {
@@ -138,7 +186,7 @@ function browser(): Finding {
 export async function examine(): Promise<Finding[]> {
   const findings = [await node(), machine()];
   for (const entry of ENGINES) findings.push(await engine(entry));
-  findings.push(await automatic(), browser());
+  findings.push(await automatic(), ...(await graphics()), await inBrowsers(), browser());
   return findings;
 }
 

@@ -7,6 +7,7 @@ import { TacitError } from '../../protocol/errors.ts';
 import { blockOfChannels } from './compiled-block.ts';
 import { engineOver } from './compiled-engine.ts';
 import type { Runtime } from './compiled-session.ts';
+import { CUDA_HINT, probeCuda } from './cuda.ts';
 import type { Engine } from './engine.ts';
 import type { OptimiseOptions } from './rewrites/optimise.ts';
 
@@ -15,7 +16,7 @@ export type Provider = 'cpu' | 'cuda';
 export interface CompiledOptions {
   /** Threads of one run; default 1, since the pool runs one worker per core. */
   readonly threads?: number;
-  /** Default: cpu. */
+  /** Default: cuda where its provider is installed and works, else cpu. */
   readonly provider?: Provider;
   /** Parts of the batch that the threads of one run take side by side; default 1, the whole batch. */
   readonly parts?: number;
@@ -37,9 +38,21 @@ export const sessionOptions = (
   logSeverityLevel: 3,
 });
 
-/** The providers that this machine's ONNX Runtime knows, cpu last. */
-export const providers = (): Provider[] =>
-  ort.listSupportedBackends().some(({ name }) => name === 'cuda') ? ['cuda', 'cpu'] : ['cpu'];
+interface Choice {
+  readonly provider: Provider;
+  /** What a person should know of the choice. */
+  readonly note?: string;
+}
+
+/** The provider that was asked for, or the fastest that works. @throws TacitError engine/unavailable */
+async function choose(asked: Provider | undefined): Promise<Choice> {
+  if (asked === 'cpu') return { provider: asked };
+  const cuda = await probeCuda();
+  if (cuda.available) return { provider: 'cuda', note: 'on the GPU' };
+  if (asked === 'cuda')
+    throw new TacitError('engine/unavailable', cuda.reason, { where: 'compiled:cuda', hint: CUDA_HINT });
+  return { provider: 'cpu', ...(cuda.installed ? { note: `on the CPU, since ${cuda.reason}` } : {}) };
+}
 
 /** How graphs are rewritten for this machine. */
 export const graphOptions = async (provider: Provider, parts = 1): Promise<OptimiseOptions> => ({
@@ -68,11 +81,9 @@ const runtimeOf = (provider: Provider, options: ort.InferenceSession.SessionOpti
  * @throws TacitError engine/unavailable when ONNX Runtime cannot be used with this provider
  */
 export async function compiledEngine(options: CompiledOptions = {}): Promise<Engine> {
-  const { threads = 1, provider: chosen = 'cpu', parts = 1 } = options;
-  if (!providers().includes(chosen))
-    throw new TacitError('engine/unavailable', `ONNX Runtime has no provider "${chosen}" here`, {
-      where: `compiled:${chosen}`,
-      hint: `It has: ${providers().join(', ')}.`,
-    });
-  return engineOver(runtimeOf(chosen, sessionOptions(threads, chosen, parts)), await graphOptions(chosen, parts));
+  const { threads = 1, parts = 1 } = options;
+  const { provider, note } = await choose(options.provider);
+  const runtime = runtimeOf(provider, sessionOptions(threads, provider, parts));
+  const engine = engineOver(runtime, await graphOptions(provider, parts));
+  return note === undefined ? engine : { ...engine, note };
 }

@@ -140,6 +140,12 @@ test('doctor finds what this test itself runs on', async () => {
   expect(found.get('Node')).toMatchObject({ ok: true, detail: expect.stringContaining(process.version) });
   expect(found.get('engine eager:wasm')).toMatchObject({ ok: true, detail: expect.stringContaining('4.22.0') });
   expect(found.get('engine auto')?.ok).toBe(true);
+  expect(found.get('engine compiled')).toMatchObject({
+    ok: true,
+    detail: expect.stringContaining('onnxruntime-node 1.'),
+  });
+  for (const name of ['GPU', 'CUDA provider', 'engine in browsers', 'browser', 'processor'])
+    expect(found.get(name)?.detail, name).toMatch(/./);
 });
 
 test('engine explain shows the graph of a step and where its time goes', { timeout: 60_000 }, async () => {

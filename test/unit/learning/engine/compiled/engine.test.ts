@@ -1,6 +1,7 @@
 /** What the compiled engine keeps and frees, symbolic batches, and the explanation of a program. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compiledEngine, providers } from '../../../../../learning/engine/compiled.ts';
+import * as ort from 'onnxruntime-node';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { compiledEngine } from '../../../../../learning/engine/compiled.ts';
 import { explainProgram } from '../../../../../learning/engine/compiled-explain.ts';
 import { eagerEngine } from '../../../../../learning/engine/eager.ts';
 import type { Engine, Program } from '../../../../../learning/engine/engine.ts';
@@ -93,11 +94,6 @@ describe('a symbolic batch', () => {
 });
 
 describe('the engine', () => {
-  it('says which providers there are, when asked for one that there is not', async () => {
-    if (providers().includes('cuda')) return;
-    await expect(compiledEngine({ provider: 'cuda' })).rejects.toMatchObject({ code: 'engine/unavailable' });
-  });
-
   it('trains the same in parts of the batch on two threads', async () => {
     const plan = planOf({ encoder: 'conv', pretext: 'simclr' });
     const program = trainProgram(plan);
@@ -114,6 +110,62 @@ describe('the engine', () => {
         expect(b[name]!.data[i]).toBeCloseTo(x, 4);
       });
     await split.close();
+  });
+});
+
+describe('sessions', () => {
+  /** Counts the sessions of ONNX Runtime that are made and given back while `body` runs. */
+  async function counted(body: () => Promise<void>): Promise<{ made: number; released: number }> {
+    const counts = { made: 0, released: 0 };
+    const create = ort.InferenceSession.create.bind(ort.InferenceSession);
+    const spy = vi.spyOn(ort.InferenceSession, 'create').mockImplementation(async (...given: unknown[]) => {
+      const session = await (create as (...args: unknown[]) => Promise<ort.InferenceSession>)(...given);
+      const release = session.release.bind(session);
+      session.release = async () => {
+        counts.released += 1;
+        await release();
+      };
+      counts.made += 1;
+      return session;
+    });
+    try {
+      await body();
+    } finally {
+      spy.mockRestore();
+    }
+    return counts;
+  }
+  const x = float32([2], Float32Array.of(1, 2));
+
+  it('are one for each graph, however often its program is loaded; closing frees them', async () => {
+    const engine = await compiledEngine();
+    const other: Program = { ...counter, name: 'other', run: ({ tf }, { sum }) => ({ double: tf.mul(sum!, 3) }) };
+    const counts = await counted(async () => {
+      const loaded = await Promise.all([engine.load(counter), engine.load(counter), engine.load(other)]);
+      (await engine.load(counter)).dispose();
+      for (const executable of loaded) {
+        await executable.set({ sum: x });
+        await executable.run({ x });
+      }
+      await engine.close();
+      await expect(loaded[0]!.run({ x })).rejects.toThrow('disposed');
+    });
+    expect(counts).toEqual({ made: 2, released: 2 });
+  });
+
+  it('of a symbolic batch are one for each size that is met', async () => {
+    const plan = planOf({ encoder: 'mlp', pretext: 'spectral' });
+    const program = encodeProgram(plan);
+    const engine = await compiledEngine();
+    const counts = await counted(async () => {
+      const executable = await engine.load(program);
+      const weights = modelOf(plan).init(1);
+      const params = Object.keys(program.inputs).filter((name) => name.startsWith('params/'));
+      await executable.set(Object.fromEntries(params.map((name) => [name, weights[name.slice('params/'.length)]!])));
+      for (const batch of [2, 3, 2, 3, 2]) await executable.run({ images: float32([batch, ...plan.data.shape]) });
+      await engine.close();
+    });
+    expect(counts).toEqual({ made: 2, released: 2 });
   });
 });
 
