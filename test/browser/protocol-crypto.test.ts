@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { createWebCrypto, webCrypto } from '../../protocol/crypto/web.ts';
-import { cryptoContract } from '../contract/crypto-provider.ts';
+import { adderContract, cryptoContract } from '../contract/crypto-provider.ts';
 
+adderContract();
 cryptoContract('web in a browser', webCrypto);
 cryptoContract('web in a browser, curves of tweetnacl', createWebCrypto('tweetnacl'));
 

@@ -3,8 +3,9 @@ import { concat, equalBytes, fromHex, toHex } from '../../protocol/bytes.ts';
 import { checkX25519Key, isCanonicalSignature, isUsableEd25519Key } from '../../protocol/crypto/curves.ts';
 import { nodeCrypto } from '../../protocol/crypto/node.ts';
 import { createWebCrypto, webCrypto } from '../../protocol/crypto/web.ts';
-import { cryptoContract, SMALL_ORDER_ED25519 } from './crypto-provider.ts';
+import { adderContract, cryptoContract, SMALL_ORDER_ED25519 } from './crypto-provider.ts';
 
+adderContract();
 cryptoContract('node', nodeCrypto);
 cryptoContract('web', webCrypto);
 cryptoContract('web, curves of the platform', createWebCrypto('platform'));

@@ -4,8 +4,9 @@
  */
 import nacl from 'tweetnacl';
 import { describe, expect, test } from 'vitest';
-import { concat, fromHex, toHex, u32le, utf8 } from '../../protocol/bytes.ts';
+import { asBytes, concat, equalBytes, fromHex, toHex, u32le, utf8 } from '../../protocol/bytes.ts';
 import { checkX25519Key } from '../../protocol/crypto/curves.ts';
+import { PIECE_WORDS, plainAdder, type RingAdder, wasmAdder } from '../../protocol/crypto/masks.ts';
 import type { CryptoProvider } from '../../protocol/crypto/provider.ts';
 
 const repeat = (byte: number, n: number): Uint8Array<ArrayBuffer> => new Uint8Array(n).fill(byte);
@@ -157,6 +158,46 @@ async function transcript(crypto: CryptoProvider): Promise<Uint8Array> {
   return concat(...parts);
 }
 
+/** SHA-256 of the vector of the mask test, the same for every provider. */
+const MASKED = '48955dbd9acc16556b1c4c7b3f07d5e7ec3dfa18f5019c62b34633980454df7a';
+
+/** Both ways to add a mask give the sum that a plain loop gives, at every length. */
+export function adderContract(): void {
+  describe.each<[string, () => RingAdder]>([
+    ['plain', plainAdder],
+    ['wasm', wasmAdder],
+  ])('adder: %s', (_, create) => {
+    test.each([1, 4, 15, 16, 17, 100, PIECE_WORDS - 1, PIECE_WORDS])('%i words', (length) => {
+      const adder = create();
+      const same = (a: Int32Array, b: Int32Array): boolean => equalBytes(asBytes(a), asBytes(b));
+      const words = Int32Array.from({ length }, (__, i) => Math.imul(i + 1, 0x7fedcba9));
+      const mask = Int32Array.from({ length }, (__, i) => Math.imul(i + 7, 0x5bd1e995));
+      const result = new Int32Array(length);
+      adder.load(words);
+      adder.apply(asBytes(mask), 1);
+      adder.store(result);
+      expect(
+        same(
+          result,
+          words.map((word, i) => (word + mask[i]!) | 0),
+        ),
+      ).toBe(true);
+      adder.apply(asBytes(mask), -1);
+      adder.apply(asBytes(mask), -1);
+      adder.store(result);
+      expect(
+        same(
+          result,
+          words.map((word, i) => (word - mask[i]!) | 0),
+        ),
+      ).toBe(true);
+      adder.clear();
+      adder.store(result);
+      expect(result.every((word) => word === 0)).toBe(true);
+    });
+  });
+}
+
 export function cryptoContract(name: string, crypto: CryptoProvider): void {
   describe(`crypto: ${name}`, () => {
     test('SHA-256 known answers', async () => {
@@ -270,6 +311,38 @@ export function cryptoContract(name: string, crypto: CryptoProvider): void {
       for (let at = 0; at < long.length; at += 50_000) {
         expect(new Set(long.subarray(at, at + 50_000)).size).toBe(256);
       }
+    });
+
+    test('masks: the known keystream of AES-256-CTR, added and taken away', async () => {
+      const words = new Int32Array(8);
+      const key = counting(0, 32);
+      await crypto.applyMasks(words, [{ key, sign: 1 }]);
+      expect(toHex(asBytes(words))).toBe('f29000b62a499fd0a9f39a6add2e7780f05d76ae4ab99fe5a6f69b3148c2363d');
+      await crypto.applyMasks(words, [{ key, sign: -1 }]);
+      expect(toHex(asBytes(words))).toBe('00'.repeat(32));
+    });
+
+    test('masks: one stream over pieces and calls, from any block, as a naïve sum has it', async () => {
+      // longer than one call of WebCrypto (1 MiB), not a multiple of a piece, a block or 64 bytes
+      const length = 262_144 + PIECE_WORDS + 21;
+      const masks = Array.from({ length: 6 }, (_, i) => ({ key: repeat(i + 1, 32), sign: i % 2 ? -1 : 1 }) as const);
+      const start = Int32Array.from({ length }, (_, i) => Math.imul(i, 0x9e3779b1));
+      const words = start.slice();
+      await crypto.applyMasks(words, masks);
+      const expected = start.slice();
+      for (const { key, sign } of masks) {
+        const single = new Int32Array(length);
+        await crypto.applyMasks(single, [{ key, sign: 1 }]);
+        for (let i = 0; i < length; i++) expected[i] = (expected[i]! + sign * single[i]!) | 0;
+      }
+      expect(equalBytes(asBytes(words), asBytes(expected))).toBe(true);
+      for (const from of [4, PIECE_WORDS - 8, 262_140]) {
+        const part = start.slice(from, from + 1000);
+        await crypto.applyMasks(part, masks, from);
+        expect(equalBytes(asBytes(part), asBytes(words.subarray(from, from + 1000)))).toBe(true);
+      }
+      expect(toHex(await crypto.sha256(asBytes(words)))).toBe(MASKED);
+      await expect(crypto.applyMasks(words, masks, 2)).rejects.toThrow(RangeError);
     });
 
     test('the same bytes as every other provider', async () => {

@@ -1,0 +1,599 @@
+/** What a hostile coordinator, participant or network can try on a session, each named as in the threat list, each failing closed. */
+import { describe, expect, test } from 'vitest';
+import { asBytes, concat, equalBytes, fromHex, toHex, toWords } from '../../../../protocol/bytes.ts';
+import { nodeCrypto } from '../../../../protocol/crypto/node.ts';
+import type { CryptoProvider } from '../../../../protocol/crypto/provider.ts';
+import { TacitError } from '../../../../protocol/errors.ts';
+import { stream } from '../../../../protocol/random.ts';
+import {
+  decodeAdvertisement,
+  decodeAgreements,
+  decodeRoster,
+  decodeSurvivors,
+  decodeUnmasking,
+  encodeAdvertisement,
+  encodeAgreements,
+  encodeRoster,
+  encodeSurvivors,
+  encodeUnmasking,
+} from '../../../../protocol/secagg/objects.ts';
+import { openSession } from '../../../../protocol/secagg/participant.ts';
+import {
+  advertiseStatement,
+  agreeStatement,
+  rosterStatement,
+  sessionIdOf,
+  survivorsHashOf,
+  survivorsStatement,
+} from '../../../../protocol/secagg/statements.ts';
+import {
+  type Cohort,
+  type CohortOptions,
+  OFFER_HASH,
+  openCohort,
+  type Play,
+  plainSum,
+  play,
+  type Step,
+} from '../../../fixtures/secagg.ts';
+
+const coded = (code: string) => expect.objectContaining({ code });
+type Errors = NonNullable<Play['errors']>;
+const codesOf = (errors: Errors, side: 'participant' | 'server') =>
+  errors.filter((entry) => entry.side === side).map(({ error }) => (error as TacitError).code);
+
+/** Plays a session in which something is done to bodies. @returns what happened, and the sums if there are any */
+async function attacked(options: CohortOptions, hook: (cohort: Cohort) => Play['hook'] | Promise<Play['hook']>) {
+  const cohort = await openCohort(options);
+  const errors: Errors = [];
+  const chosen = await hook(cohort);
+  const result = await play(cohort, { errors, ...(chosen ? { hook: chosen } : {}) }).then(
+    (opened) => ({ opened, failure: undefined }),
+    (failure: TacitError) => ({ opened: undefined, failure }),
+  );
+  return { cohort, errors, ...result };
+}
+
+/** Lets the coordinator, whose key it has, tell one or more participants that others survived. */
+async function otherSurvivors(cohort: Cohort, body: Uint8Array, members: number[]): Promise<Uint8Array> {
+  const size = cohort.members.length;
+  const { exchange } = decodeSurvivors(body, size);
+  const { sessionId } = cohort.members[0]!.session;
+  const hash = await survivorsHashOf(
+    nodeCrypto,
+    members.map((v) => cohort.members[v]!.identity.publicKey),
+  );
+  const signature = await cohort.serverIdentity.sign(survivorsStatement(sessionId!, exchange, hash));
+  return encodeSurvivors({ exchange, members, signature }, size);
+}
+
+describe('A1 another model for one participant', () => {
+  test('what it sends turns the whole sum into noise', async () => {
+    const cohort = await openCohort({
+      participants: 5,
+      exchanges: [400],
+      participant: (i) => (i === 2 ? { modelHash: new Uint8Array(32).fill(9) } : {}),
+    });
+    const [opened] = await play(cohort);
+    const plain = plainSum(cohort, opened!.participants, 0);
+    expect([...opened!.sum].filter((word, k) => word === plain[k]).length).toBeLessThan(3);
+  });
+
+  test('another plan for one participant, and another start of a later exchange, do the same', async () => {
+    const plan = await openCohort({
+      participants: 4,
+      exchanges: [400],
+      participant: (i) => (i === 2 ? { planHash: new Uint8Array(32).fill(9) } : {}),
+    });
+    const [opened] = await play(plan);
+    expect(equalBytes(asBytes(opened!.sum), asBytes(plainSum(plan, opened!.participants, 0)))).toBe(false);
+
+    const later = await openCohort({ participants: 4, exchanges: [8, 8] });
+    let calls = 0;
+    const sums = await play(later, {
+      // one of the five that ask for exchange 1, a participant, has seen other bytes
+      startHash: (exchange) => new Uint8Array(32).fill(exchange),
+      hook: (step, i, body, exchange, way) => {
+        if (step === 'mask' && way === 'down' && exchange === 1 && i === 0) {
+          calls += 1;
+          const { session } = later.members[0]!;
+          const mask = session.mask.bind(session);
+          session.mask = (e, words) => mask(e, words, new Uint8Array(32).fill(77));
+        }
+        return body;
+      },
+    });
+    expect(calls).toBe(1);
+    const equal = sums.map((sum, e) => equalBytes(asBytes(sum.sum), asBytes(plainSum(later, sum.participants, e))));
+    expect(equal).toEqual([true, false]);
+  });
+});
+
+describe('A2 both secrets of one participant', () => {
+  test('a second list of survivors, after the first was agreed or unmasked, ends the session', async () => {
+    for (const when of ['agree', 'unmask'] as const) {
+      const seen: { i: number; error: unknown }[] = [];
+      const survivorBodies = new Map<number, Uint8Array>();
+      const cohort = await openCohort({ participants: 7 });
+      await play(cohort, {
+        hook: (step, i, body, _, way) => {
+          if (step === 'agree' && way === 'down') survivorBodies.set(i, body);
+          return step === when && way === 'up' ? undefined : body;
+        },
+      }).catch(() => {});
+      for (const { i, session } of cohort.members) {
+        const body = await otherSurvivors(
+          cohort,
+          survivorBodies.get(i)!,
+          [0, 1, 2, 3, 4, 5, 6].filter((v) => v === i || v !== (i + 1) % 7),
+        );
+        await session.agree(body).catch((error) => seen.push({ i, error }));
+        await expect(session.unmask(body)).rejects.toBeInstanceOf(TacitError);
+        expect(session.phase).toBe(when === 'agree' ? 'failed' : 'finished');
+      }
+      expect(seen.map(({ error }) => (error as TacitError).code)).toEqual(Array(7).fill('wire/unexpected'));
+    }
+  });
+});
+
+describe('A3 other survivors for some', () => {
+  test('nobody unmasks, whichever signatures are shown', async () => {
+    for (const show of ['all', 'own'] as const) {
+      const signatures = new Map<number, Uint8Array>();
+      const cohort = await openCohort({ participants: 9 });
+      const { members } = cohort;
+      const errors: Errors = [];
+      const views = members.map(({ i }) => (i < 5 ? [0, 1, 2, 3, 4, 5, 6, 7, 8] : [0, 1, 2, 3, 5, 6, 7, 8]));
+      const bodies = new Map<number, Uint8Array>();
+      await play(cohort, {
+        errors,
+        hook: (step, i, body, _, way) => {
+          if (step === 'agree' && way === 'down') bodies.set(i, body);
+          return step === 'agree' ? undefined : body;
+        },
+      }).catch(() => {});
+      for (const { i, session } of members) {
+        if (i === 4) continue;
+        const agreement = await session.agree(await otherSurvivors(cohort, bodies.get(i)!, views[i]!));
+        signatures.set(i, agreement.slice(-64));
+      }
+      for (const { i, session } of members) {
+        if (i === 4) continue;
+        const shown = views[i]!.filter((v) => v !== 4 && (show === 'all' || views[v]!.length === views[i]!.length));
+        const body = encodeAgreements(
+          { exchange: 0, members: shown, signatures: shown.map((v) => signatures.get(v)!) },
+          9,
+        );
+        await expect(session.unmask(body)).rejects.toEqual(
+          coded(show === 'all' ? 'auth/bad-signature' : 'secagg/refused'),
+        );
+        expect(session.phase).toBe('failed');
+      }
+    }
+  });
+});
+
+describe('A4 replay', () => {
+  test('a roster, survivors and agreements of another session', async () => {
+    const [old, fresh] = [await openCohort({ participants: 5 }), await openCohort({ participants: 5 })];
+    const bodies = new Map<Step, Uint8Array>();
+    await play(old, {
+      hook: (step, i, body, _, way) => {
+        if (i === 0 && way === 'down') bodies.set(step, body);
+        return body;
+      },
+    });
+    const errors: Errors = [];
+    await play(fresh, {
+      errors,
+      hook: (step, i, body, _, way) => (i === 0 && step === 'agree' && way === 'down' ? bodies.get('agree') : body),
+    });
+    expect(codesOf(errors, 'participant')).toEqual(['auth/bad-signature']);
+    const { session } = fresh.members[1]!;
+    await expect(session.unmask(bodies.get('unmask')!)).rejects.toEqual(coded('wire/unexpected'));
+    const late = await openCohort({ participants: 5 });
+    await late.members[0]!.session.advertise();
+    await expect(late.members[0]!.session.share(bodies.get('share')!)).rejects.toEqual(coded('secagg/refused'));
+    expect(late.members[0]!.session.phase).toBe('failed');
+  });
+
+  test('an advertisement for another offer', async () => {
+    const cohort = await openCohort({
+      participants: 4,
+      participant: (i) => (i === 0 ? { offerHash: new Uint8Array(32) } : {}),
+    });
+    const body = await cohort.members[0]!.session.advertise();
+    await expect(cohort.server.advertised(cohort.members[0]!.identity.id, body)).rejects.toEqual(
+      coded('auth/bad-signature'),
+    );
+  });
+
+  test('an agreement of one exchange in the next', async () => {
+    const held: Uint8Array[] = [];
+    const { errors } = await attacked({ participants: 5, exchanges: [4, 4] }, () => (step, i, body, exchange, way) => {
+      if (step !== 'unmask' || way !== 'down' || i !== 0) return body;
+      if (exchange === 0) held.push(body);
+      const old = decodeAgreements(held[0]!, 5);
+      return encodeAgreements({ ...old, exchange }, 5);
+    });
+    expect(codesOf(errors, 'participant')).toEqual(['auth/bad-signature']);
+  });
+});
+
+describe('A5 A17 masks are never used twice', () => {
+  test('every session has keys of its own, and the same words look different', async () => {
+    const keys = new Set<string>();
+    const masked = new Set<string>();
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const cohort = await openCohort({ participants: 4, exchanges: [16, 16] });
+      await play(cohort, {
+        hook: (step, _, body, __, way) => {
+          if (step === 'advertise' && way === 'up') {
+            const { maskKeys, channelKey } = decodeAdvertisement(body, 2);
+            for (const key of [...maskKeys, channelKey]) keys.add(toHex(key));
+          }
+          if (step === 'mask' && way === 'up') masked.add(toHex(body));
+          return body;
+        },
+      });
+    }
+    expect(keys.size).toBe(3 * 4 * 3);
+    expect(masked.size).toBe(3 * 4 * 2);
+  });
+
+  test('keys of one identity differ over many attempts', async () => {
+    const cohort = await openCohort({ participants: 1, minCohort: 4 });
+    const { identity } = cohort.members[0]!;
+    const seen = new Set<string>();
+    for (let attempt = 0; attempt < 200; attempt++) {
+      const session = openSession({
+        ...{ crypto: nodeCrypto, identity, serverKey: cohort.serverIdentity.publicKey, offerHash: OFFER_HASH },
+        ...{ planHash: OFFER_HASH, modelHash: OFFER_HASH, exchanges: [1], minCohort: 4, maxCohort: 9 },
+        ...{ policyMinCohort: 3, certificate: new Uint8Array(0) },
+      });
+      const { maskKeys, channelKey } = decodeAdvertisement(await session.advertise(), 1);
+      seen.add(toHex(maskKeys[0]!)).add(toHex(channelKey));
+    }
+    expect(seen.size).toBe(400);
+  });
+});
+
+describe('A6 participants that the coordinator made up', () => {
+  test('a roster with an uncertified one is refused where certificates are required', async () => {
+    const certificate = (i: number) => Uint8Array.of(1, i);
+    const checkCertificate = async (_: Uint8Array, shown: Uint8Array): Promise<void> => {
+      if (shown.length === 0) throw new TacitError('auth/certificate-required', 'no certificate');
+    };
+    const cohort = await openCohort({
+      participants: 6,
+      // the hostile coordinator does not check
+      participant: (i) => ({ checkCertificate, certificate: i === 3 ? new Uint8Array(0) : certificate(i) }),
+    });
+    const errors: Errors = [];
+    await expect(play(cohort, { errors })).rejects.toEqual(coded('round/too-few-participants'));
+    expect(codesOf(errors, 'participant')).toEqual(Array(6).fill('auth/certificate-required'));
+    const honest = await openCohort({ participants: 6, server: { checkCertificate } });
+    const body = await honest.members[0]!.session.advertise();
+    await expect(honest.server.advertised(honest.members[0]!.identity.id, body)).rejects.toEqual(
+      coded('auth/certificate-required'),
+    );
+  });
+
+  test('a name with keys that it did not sign', async () => {
+    const { errors } = await attacked({ participants: 6 }, () => {
+      const forge = (body: Uint8Array): Uint8Array => {
+        const { entries, signature } = decodeRoster(body, 1);
+        const forged = entries.map((entry, i) =>
+          i === 2 ? { ...entry, channelKey: entries[1]!.channelKey.map((b, k) => (k === 0 ? b ^ 1 : b)) } : entry,
+        );
+        return encodeRoster({ entries: forged, signature });
+      };
+      return forgedRoster(forge);
+    });
+    expect(new Set(codesOf(errors, 'participant'))).toEqual(new Set(['auth/bad-signature', 'secagg/refused']));
+  });
+});
+
+/** Replaces the roster that everyone is shown, without the coordinator's signature over it. */
+const forgedRoster =
+  (forge: (body: Uint8Array) => Uint8Array): Play['hook'] =>
+  (step, _, body, __, way) =>
+    step === 'share' && way === 'down' ? forge(body) : body;
+
+describe('A7 the sum of a few', () => {
+  test.each(['policy', 'plan'] as const)('a roster below the floor of the %s', async (whose) => {
+    const floor = whose === 'policy' ? { policyMinCohort: 7 } : { minCohort: 7 };
+    const { errors, failure } = await attacked({ participants: 6, participant: () => floor }, () => undefined);
+    expect(codesOf(errors, 'participant')).toEqual(Array(6).fill('round/too-few-participants'));
+    expect(failure?.code).toBe('round/too-few-participants');
+  });
+
+  test('survivors below the threshold, however well signed', async () => {
+    const cohort = await openCohort({ participants: 9 });
+    const bodies = new Map<number, Uint8Array>();
+    await play(cohort, {
+      hook: (step, i, body, _, way) => {
+        if (step === 'agree' && way === 'down') bodies.set(i, body);
+        return step === 'agree' ? undefined : body;
+      },
+    }).catch(() => {});
+    for (const { i, session } of cohort.members) {
+      const few = [0, 1, 2, 3, 4, 5, 6, 7, 8].filter((v) => v === i || v < 5);
+      await expect(session.agree(await otherSurvivors(cohort, bodies.get(i)!, few))).rejects.toEqual(
+        coded('round/too-few-participants'),
+      );
+      expect(session.phase).toBe('failed');
+    }
+  });
+});
+
+describe('A11 wrong shares', () => {
+  const spoil = (body: Uint8Array, lost: number, at: number): Uint8Array => {
+    const unmasking = decodeUnmasking(body, { self: 10 - lost, key: lost });
+    for (const share of [...unmasking.selfShares, ...unmasking.keyShares]) share[at]! ^= 1;
+    return encodeUnmasking(unmasking);
+  };
+  const lost = (step: Step, i: number): boolean => step === 'mask' && i === 9;
+
+  test('of one participant: the sum is right, and it is named', async () => {
+    const cohort = await openCohort({ participants: 10 });
+    const hook: Play['hook'] = (step, i, body, _, way) =>
+      step === 'unmask' && way === 'up' && i === 1 ? spoil(body, 1, 4) : body;
+    const [opened] = await play(cohort, { lost, hook });
+    expect(opened!.blamed).toEqual([cohort.members[1]!.identity.id]);
+    expect([...opened!.sum]).toEqual([...plainSum(cohort, opened!.participants, 0)]);
+  });
+
+  test('of too many: an error, never a wrong sum', async () => {
+    const cohort = await openCohort({ participants: 10 });
+    const hook: Play['hook'] = (step, i, body, _, way) =>
+      step === 'unmask' && way === 'up' && i < 4 ? spoil(body, 1, 4) : body;
+    await expect(play(cohort, { lost, hook })).rejects.toEqual(coded('secagg/unrecoverable'));
+  });
+
+  test('a box that cannot be opened, or is for somebody else', async () => {
+    for (const change of [
+      (body: Uint8Array) => body.map((byte, k) => (k === body.length - 1 ? byte ^ 1 : byte)),
+      // two boxes change places
+      (body: Uint8Array) => concat(body.subarray(0, -468), body.subarray(-234), body.subarray(-468, -234)),
+    ]) {
+      const { errors } = await attacked(
+        { participants: 7 },
+        () => (step, i, body, _, way) => (step === 'receive' && way === 'down' && i === 2 ? change(body) : body),
+      );
+      expect(codesOf(errors, 'participant')).toEqual(['secagg/bad-share']);
+    }
+  });
+});
+
+describe('A12 keys of small order and doubles', () => {
+  const SMALL = [
+    '00'.repeat(32),
+    `01${'00'.repeat(31)}`,
+    'e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800',
+    '5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157',
+    `ec${'ff'.repeat(30)}7f`,
+    `ed${'ff'.repeat(30)}7f`,
+    `ee${'ff'.repeat(30)}7f`,
+  ].flatMap((hex) => {
+    const high = fromHex(hex);
+    high[31]! |= 0x80;
+    return [hex, toHex(high)];
+  });
+
+  test.each(SMALL)('%s is refused by both sides', async (hex) => {
+    const cohort = await openCohort({ participants: 4 });
+    const bodies = await Promise.all(cohort.members.map(({ session }) => session.advertise()));
+    const { identity } = cohort.members[3]!;
+    for (const which of ['mask', 'channel'] as const) {
+      const made = decodeAdvertisement(bodies[3]!, 1);
+      const keys =
+        which === 'mask'
+          ? { maskKeys: [fromHex(hex)], channelKey: made.channelKey }
+          : { maskKeys: made.maskKeys, channelKey: fromHex(hex) };
+      const bad = { ...made, ...keys, signature: await identity.sign(advertiseStatement(OFFER_HASH, keys)) };
+      await expect(cohort.server.advertised(identity.id, encodeAdvertisement(bad))).rejects.toEqual(
+        coded('auth/bad-key'),
+      );
+      const entries = [...bodies.slice(0, 3).map((body) => decodeAdvertisement(body, 1)), bad];
+      const sessionId = await sessionIdOf(nodeCrypto, OFFER_HASH, entries);
+      const signature = await cohort.serverIdentity.sign(rosterStatement(sessionId));
+      const victim = cohort.members[which === 'mask' ? 0 : 1]!;
+      await expect(victim.session.share(encodeRoster({ entries, signature }))).rejects.toEqual(coded('auth/bad-key'));
+      expect(victim.session.phase).toBe('failed');
+    }
+  });
+
+  test('the key of another, advertised again', async () => {
+    const cohort = await openCohort({ participants: 4 });
+    const [first, second] = cohort.members;
+    const body = await first!.session.advertise();
+    await cohort.server.advertised(first!.identity.id, body);
+    const { maskKeys, channelKey } = decodeAdvertisement(body, 1);
+    const keys = { maskKeys, channelKey };
+    const copy = { ...keys, identity: second!.identity.publicKey, certificate: new Uint8Array(0) };
+    const signature = await second!.identity.sign(advertiseStatement(OFFER_HASH, keys));
+    await expect(
+      cohort.server.advertised(second!.identity.id, encodeAdvertisement({ ...copy, signature })),
+    ).rejects.toEqual(coded('auth/bad-key'));
+    await expect(cohort.server.advertised(second!.identity.id, body)).rejects.toEqual(coded('auth/bad-key'));
+  });
+});
+
+describe('A16 P5 nothing in the clear', () => {
+  /** Whether a body holds 4 words of any participant's vector in a row. */
+  async function leaks(crypto: CryptoProvider): Promise<boolean> {
+    const cohort = await openCohort({ participants: 5, exchanges: [64], crypto });
+    const windows = new Set<string>();
+    for (const { i } of cohort.members) {
+      const bytes = asBytes(cohort.words(i, 0));
+      for (let at = 0; at + 16 <= bytes.length; at += 4) windows.add(toHex(bytes.subarray(at, at + 16)));
+    }
+    let found = false;
+    await play(cohort, {
+      hook: (_, __, body) => {
+        for (let at = 0; at + 16 <= body.length; at++) found ||= windows.has(toHex(body.subarray(at, at + 16)));
+        return body;
+      },
+    });
+    return found;
+  }
+
+  test('no body holds a piece of a vector, and the detector would see it', async () => {
+    expect(await leaks(nodeCrypto)).toBe(false);
+    expect(await leaks({ ...nodeCrypto, applyMasks: async () => {} })).toBe(true);
+  });
+
+  test('P3 masked bytes are uniform, whatever is masked', async () => {
+    for (const word of [0, 2 ** 31 - 1, -1]) {
+      const cohort = await openCohort({ participants: 4, exchanges: [4096] });
+      const counts = new Float64Array(256);
+      await play(
+        { ...cohort, words: () => new Int32Array(4096).fill(word) },
+        {
+          hook: (step, i, body, _, way) => {
+            if (step === 'mask' && way === 'up' && i === 0) for (const byte of body) counts[byte]! += 1;
+            return body;
+          },
+        },
+      );
+      const expected = (4 * 4096) / 256;
+      const chi2 = counts.reduce((sum, n) => sum + (n - expected) ** 2 / expected, 0);
+      // 255 degrees of freedom: outside once in a million
+      expect(chi2).toBeGreaterThan(150);
+      expect(chi2).toBeLessThan(385);
+    }
+  });
+});
+
+describe('P9 secrets are erased', () => {
+  /** A provider that remembers the secrets that it gave out. */
+  function watched(): { crypto: CryptoProvider; secrets: Uint8Array[] } {
+    const secrets: Uint8Array[] = [];
+    const kept = <T extends Uint8Array>(secret: T): T => {
+      secrets.push(secret);
+      return secret;
+    };
+    const crypto: CryptoProvider = {
+      ...nodeCrypto,
+      randomBytes: (length) => (length === 32 ? kept(nodeCrypto.randomBytes(length)) : nodeCrypto.randomBytes(length)),
+      x25519KeyPair: async (secret) => {
+        const pair = await nodeCrypto.x25519KeyPair(secret);
+        kept(pair.secretKey);
+        return pair;
+      },
+      x25519: async (...keys) => kept(await nodeCrypto.x25519(...keys)),
+      hkdfSha256: async (...parameters) => kept(await nodeCrypto.hkdfSha256(...parameters)),
+    };
+    return { crypto, secrets };
+  }
+  const alive = (secrets: Uint8Array[]): number => secrets.filter((secret) => secret.some((byte) => byte !== 0)).length;
+
+  test.each<Step | 'end'>(['share', 'receive', 'mask', 'agree', 'unmask', 'end'])(
+    'when a session is wiped at %s',
+    async (step) => {
+      const { crypto, secrets } = watched();
+      const cohort = await openCohort({
+        participants: 5,
+        exchanges: [8],
+        participant: (i) => (i === 1 ? { crypto } : {}),
+      });
+      let before = 0;
+      await play(cohort, {
+        hook: (s, i, body, _, way) => {
+          if (s !== step || i !== 1 || way !== 'down') return body;
+          before = alive(secrets);
+          cohort.members[1]!.session.wipe();
+          return undefined;
+        },
+      }).catch(() => {});
+      if (step !== 'end') expect(before).toBeGreaterThan(0);
+      expect(secrets.length).toBeGreaterThan(3);
+      expect(alive(secrets)).toBe(0);
+    },
+  );
+
+  test('when a body is refused', async () => {
+    const { crypto, secrets } = watched();
+    const cohort = await openCohort({ participants: 5, participant: (i) => (i === 1 ? { crypto } : {}) });
+    await play(cohort, { hook: (step, i, body) => (step === 'agree' && i === 1 ? body.slice(1) : body) });
+    expect(cohort.members[1]!.session.phase).toBe('failed');
+    expect(alive(secrets)).toBe(0);
+  });
+
+  test('wiped while it masks: nothing comes out', async () => {
+    const cohort = await openCohort({ participants: 5, exchanges: [200_000] });
+    const { session } = cohort.members[0]!;
+    const errors: Errors = [];
+    await play(cohort, {
+      errors,
+      hook: (step, i, body, _, way) => {
+        if (step === 'mask' && i === 0 && way === 'down') queueMicrotask(() => session.wipe());
+        return body;
+      },
+    });
+    expect(errors.map(({ step, i }) => [step, i])).toEqual([['mask', 0]]);
+  });
+});
+
+describe('P6 a network that does what it likes', () => {
+  test('the exact sum of those who are in it, or a clean end', async () => {
+    let sums = 0;
+    for (let seed = 0; seed < 25; seed++) {
+      const rng = stream(seed, 'secagg/network');
+      const earlier: Uint8Array[] = [];
+      const { cohort, opened, failure, errors } = await attacked(
+        { participants: 6 },
+        () => (step, _, body, __, way) => {
+          earlier.push(body);
+          if (rng.next() > 0.04) return body;
+          // masked words are uploaded with a hash and a signature: they come as they were sent, or not at all
+          const kind = step === 'mask' && way === 'up' ? 0 : rng.below(4);
+          if (kind === 0) return undefined;
+          if (kind === 1) return earlier[rng.below(earlier.length)];
+          if (kind === 2) return body.slice(0, rng.below(body.length + 1));
+          return body.map((byte, k) => (k === seed % body.length ? byte ^ 0x40 : byte));
+        },
+      );
+      for (const { error } of errors) expect(error, `seed ${seed}`).toBeInstanceOf(TacitError);
+      if (failure) expect(failure, `seed ${seed}`).toBeInstanceOf(TacitError);
+      for (const sum of opened ?? []) {
+        sums += 1;
+        const plain = plainSum(cohort, sum.participants, 0);
+        expect(equalBytes(asBytes(sum.sum), asBytes(plain)), `seed ${seed}`).toBe(true);
+      }
+    }
+    expect(sums).toBeGreaterThan(5);
+  });
+
+  test('a body that comes again has the same answer, and is no further news', async () => {
+    const cohort = await openCohort({ participants: 5, exchanges: [6, 6] });
+    const again: Promise<void>[] = [];
+    const opened = await play(cohort, {
+      hook: (step, i, body, exchange, way) => {
+        const { session, identity } = cohort.members[i]!;
+        const { server } = cohort;
+        if (way === 'down' && (step === 'share' || step === 'agree' || step === 'unmask')) {
+          const act = { share: session.share, agree: session.agree, unmask: session.unmask }[step];
+          again.push(Promise.all([act(body), act(body)]).then(([a, b]) => expect(toHex(a)).toBe(toHex(b))));
+        }
+        if (way === 'up' && (step === 'share' || step === 'agree' || step === 'unmask')) {
+          const take = { share: server.shared, agree: server.agreed, unmask: server.unmasking }[step];
+          again.push(take(identity.id, body).catch((error) => expect(error).toBeUndefined()));
+        }
+        if (way === 'up' && step === 'mask' && exchange === 0) {
+          server.masked(identity.id, exchange, toWords(body));
+          return undefined;
+        }
+        return body;
+      },
+    });
+    await Promise.all(again);
+    for (const [e, sum] of opened.entries()) expect([...sum.sum]).toEqual([...plainSum(cohort, sum.participants, e)]);
+  });
+});
+
+test('agreements are bound to session and exchange', () => {
+  const id = new Uint8Array(32);
+  expect(toHex(agreeStatement(id, 0, id))).not.toBe(toHex(agreeStatement(id, 1, id)));
+});
