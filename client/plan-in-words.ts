@@ -95,6 +95,11 @@ function privacyWords({ privacy, admission }: Plan): string {
       return admission.certificates === 'required'
         ? 'secagg with certificates: masked, so that the coordinator can read sums over many participants only'
         : 'secagg, honest-but-curious coordinator: masked, so that a coordinator that keeps to the rules can read sums over many participants only';
+    case 'secagg+dp':
+      return (
+        `secagg+dp: noised by each participant and masked, so that sums over many give away little of anyone: ` +
+        `(ε, δ) of at most (${privacy.epsilon}, ${privacy.delta}) over the whole run`
+      );
     case 'sealed':
       return 'sealed: encrypted to the coordinator, which can open each participant’s weight update';
     default:
@@ -110,15 +115,16 @@ export function sharingOf(plan: Plan): Sharing {
       ? `How many images you train on, up to ${plan.privacy.maxExamples.toLocaleString('en')}: it sets the weight of your update.`
       : 'Not even the number of your images: every update weighs the same.';
   const masked = plan.privacy.mode !== 'sealed';
+  const noised = plan.privacy.mode === 'secagg+dp' ? 'hidden in random noise, then ' : '';
   const protection = masked
-    ? 'masked with random numbers that cancel only in the sum over all participants of the round.'
+    ? `${noised}masked with random numbers that cancel only in the sum over all participants of the round.`
     : 'sealed so that only this coordinator can open it.';
   return {
     leaves: [
       `In each round that you take part in, your weight update: how training on your images changed the encoder, ${count(parameters, 'number')}, ` +
         `cut to a length of ${plan.privacy.clipNorm} and ${protection}`,
       ...(plan.privacy.weights === 'examples' ? [weight] : []),
-      `The average training loss of the round${masked ? ', masked too' : ''}.`,
+      `The average training loss of the round${noised ? ', with noise and masked too' : masked ? ', masked too' : ''}.`,
       'A public key that stands for this browser and, as with every web page, your network address and when you are here.',
     ],
     stays: [

@@ -2,6 +2,9 @@
 import { TacitError } from '../protocol/errors.ts';
 import { scaleOf } from '../protocol/fixed-point.ts';
 import { type Plan, parsePlan } from '../protocol/plan.ts';
+import { noiseMultiplierFor } from '../protocol/privacy/noise-multiplier.ts';
+import { noiseTermsOf } from '../protocol/privacy/noise-terms.ts';
+import { tightEpsilon } from '../protocol/privacy/spent.ts';
 import { exchangesOf } from '../protocol/sections.ts';
 import { sizeOf } from '../protocol/tensors.ts';
 import { augmentationOf, completeOptions, encoderOf, pretextOf } from './methods.ts';
@@ -85,6 +88,29 @@ function checkFixedPoint(plan: Plan): void {
   }
 }
 
+/** What `secagg+dp` promises must follow from its numbers, before anyone is asked. */
+function checkNoise(plan: Plan): void {
+  const { privacy, rounds, strategy } = plan;
+  if (privacy.mode !== 'secagg+dp') return;
+  if (strategy.name !== 'fedavg')
+    refuse('strategy.name', `${strategy.name} has no noised form under secagg+dp`, 'Use the strategy fedavg.');
+  if (privacy.delta >= 1 / rounds.cohort)
+    refuse(
+      'privacy.delta',
+      `δ = ${privacy.delta} is not below 1 / cohort: publishing one participant in full would pass as private`,
+      'Use 1e-5 or less.',
+    );
+  const { noiseMultiplier, epsilon, delta } = privacy;
+  const spent = tightEpsilon({ noiseMultiplier, delta, sampling: 1, rounds: rounds.count });
+  if (spent > epsilon)
+    refuse(
+      'privacy.noiseMultiplier',
+      `${rounds.count} rounds would spend ε = ${spent.toFixed(3)}, above the budget of ${epsilon}`,
+      `A noise multiplier of ${noiseMultiplierFor({ epsilon, delta, sampling: 1, rounds: rounds.count }).toPrecision(6)} keeps to it; so do fewer rounds.`,
+    );
+  for (const exchange of exchangesOf(plan, modelOf(plan).reportShape)) noiseTermsOf(plan, exchange);
+}
+
 /**
  * The plan that `value` describes, with every default filled in; completing a complete plan changes nothing.
  * @throws TacitError plan/invalid, plan/unknown-name, plan/refused, each naming the key by its path
@@ -101,5 +127,6 @@ export function completePlan(value: unknown): Plan {
   checkBatch(complete);
   checkSharedStatistics(complete);
   checkFixedPoint(complete);
+  checkNoise(complete);
   return complete;
 }

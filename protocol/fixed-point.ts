@@ -19,10 +19,10 @@ const LARGEST = 2 ** 31 - 1;
 
 /**
  * Ring units per 1.0: ⌊(2³¹ − 1 − n) / (n·R)⌋ for n = maxCohort, R = the section's bound. n words of at most R·S + ½ then stay
- * below 2³¹. @throws TacitError plan/refused if that is not a whole number from 1 to 2⁵³ − 1
+ * below 2³¹; under differential privacy n·R is more by the section's headroom for noise. @throws TacitError plan/refused if that is not a whole number from 1 to 2⁵³ − 1
  */
 export function scaleOf(section: Section, maxCohort: number): number {
-  const scale = Math.floor((LARGEST - maxCohort) / (maxCohort * section.bound));
+  const scale = Math.floor((LARGEST - maxCohort) / (maxCohort * section.bound + (section.noised?.headroom ?? 0)));
   if (Number.isSafeInteger(scale) && scale >= 1) return scale;
   throw new TacitError('plan/refused', `section ${section.name} has no scale for ${maxCohort} participants`, {
     where: section.name,

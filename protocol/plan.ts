@@ -132,6 +132,25 @@ const privacySchema = z.discriminatedUnion('mode', [
     /** Admits rounds of three, of which none may drop out: with so few, one that vanishes fails the attempt. */
     allowNoDropout: z.boolean().default(false),
   }),
+  z.strictObject({
+    mode: z.literal('secagg+dp'),
+    /** L2 norm to which a participant's delta is clipped; of the first round, if it adapts. */
+    clipNorm: z.number().positive().max(1e6),
+    /** Moves the norm after each round towards this quantile of the deltas' norms, by a bit of each participant that is noised too. */
+    adaptiveClipping: z
+      .strictObject({ quantile: z.number().gt(0).lt(1).default(0.5), rate: z.number().positive().max(1).default(0.2) })
+      .nullable()
+      .default(null),
+    /** Standard deviation of the noise of a sum, in units of the longest report. */
+    noiseMultiplier: z.number().min(0.05).max(1e6),
+    /** Budget of one participant over the whole run: no sum is opened that would pass ε at δ. */
+    epsilon: z.number().positive().max(1000),
+    delta: z.number().min(1e-100).lt(1),
+    /** Whether a third of a round's participants may work with the coordinator: their noise then counts for nothing. */
+    collusion: z.boolean().default(true),
+    weights: z.literal('uniform').default('uniform'),
+    allowNoDropout: z.boolean().default(false),
+  }),
 ]);
 
 const admissionSchema = z
@@ -225,6 +244,9 @@ export function planError(error: z.ZodError, prefix = ''): TacitError {
     hint: 'See "The plan" in README.md, or run `tacit plan check FILE`.',
   });
 }
+
+/** The keys of a plan under differential privacy. */
+export type NoisedPrivacy = Extract<Plan['privacy'], { mode: 'secagg+dp' }>;
 
 /** The sealing suites that the plan admits: none where reports are masked instead. */
 export const suitesOf = ({ privacy }: Plan): readonly SuiteName[] => (privacy.mode === 'sealed' ? privacy.suites : []);

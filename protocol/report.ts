@@ -4,6 +4,8 @@
  */
 import { dequantise, quantise } from './fixed-point.ts';
 import type { Plan } from './plan.ts';
+import { type NoiseSource, noiseSource, type RandomBytes } from './privacy/noise-source.ts';
+import { NOISED_STEPS } from './privacy/noised-steps.ts';
 import type { Exchange } from './sections.ts';
 import {
   applyWeight,
@@ -22,6 +24,10 @@ export interface StepContext {
   readonly exchange: Exchange;
   /** Of the participant whose report is built; 1 while a sum is opened. */
   readonly weight: number;
+  /** L2 norm to which deltas are clipped: the plan's, or where it adapts what the round started with. */
+  readonly clipNorm: number;
+  /** Of the participant whose report is built under differential privacy. */
+  readonly source?: NoiseSource;
 }
 
 /** Values until the fixed-point step, words after it. */
@@ -78,7 +84,7 @@ export function clip(exchange: Exchange, values: Values): Values {
 
 const unchanged = (values: Values): Values => values;
 
-/** The steps of mode `sealed`, in the participant's order. */
+/** The steps of modes without noise, in the participant's order. */
 export const REPORT_STEPS: readonly ReportStep[] = [
   onValues('clip', (values, { exchange }) => clip(exchange, values), unchanged),
   onValues(
@@ -98,38 +104,66 @@ export const REPORT_STEPS: readonly ReportStep[] = [
   },
 ];
 
+/** The steps of a plan, in the participant's order. */
+export const stepsOf = ({ privacy }: Plan): readonly ReportStep[] =>
+  privacy.mode === 'secagg+dp' ? NOISED_STEPS : REPORT_STEPS;
+
 const NO_WORDS = new Int32Array(0);
+
+/** What a report under differential privacy takes besides values. */
+export interface NoiseInputs {
+  /** The operating system's randomness. */
+  readonly crypto: RandomBytes;
+  /** Where the clipping norm adapts: the one of this round. */
+  readonly clipNorm?: number;
+}
 
 /**
  * The report of a participant with so many examples: `values` holds every section but `weight`.
+ * @param noise needed under differential privacy; without it such a plan is refused
  * @throws TacitError report/not-finite if training gave NaN or an infinity, report/malformed if a section is missing
  */
-export function buildReport(plan: Plan, exchange: Exchange, values: Values, examples: number): Int32Array {
-  const context = { plan, exchange, weight: weightOf(plan, examples) };
-  const start: Draft = { values: { ...values, [WEIGHT]: Float64Array.of(context.weight) }, words: NO_WORDS };
-  return REPORT_STEPS.reduce((draft, step) => step.client(draft, context), start).words;
+export function buildReport(
+  plan: Plan,
+  exchange: Exchange,
+  values: Values,
+  examples: number,
+  noise?: NoiseInputs,
+): Int32Array {
+  const weight = weightOf(plan, examples);
+  const source = noise && noiseSource(noise.crypto);
+  const clipNorm = noise?.clipNorm ?? plan.privacy.clipNorm;
+  const context = { plan, exchange, weight, clipNorm, ...(source ? { source } : {}) };
+  const start: Draft = { values: { ...values, [WEIGHT]: Float64Array.of(weight) }, words: NO_WORDS };
+  const { words } = stepsOf(plan).reduce((draft, step) => step.client(draft, context), start);
+  source?.wipe();
+  return words;
 }
 
 /** What a sum of reports says. */
 export interface OpenedSum {
   /** Means of the weighted sections and sums of the others, by name; without the weight and the metrics. */
   readonly sections: Readonly<Record<string, Float32Array>>;
-  /** Σ w̃. */
+  /** Σ w̃; the plan's cohort where that is the fixed denominator. */
   readonly weight: number;
   /** Weighted means of the metrics, without the prefix `metrics/`. */
   readonly metrics: Readonly<Record<string, number>>;
 }
 
-/** Means of the sum of reports. @throws TacitError report/malformed, report/out-of-bounds */
-export function openSum(plan: Plan, exchange: Exchange, sum: Int32Array): OpenedSum {
-  const context = { plan, exchange, weight: 1 };
+/**
+ * Means of the sum of reports.
+ * @param clipNorm where the clipping norm adapts: the one of this round
+ * @throws TacitError report/malformed, report/out-of-bounds
+ */
+export function openSum(plan: Plan, exchange: Exchange, sum: Int32Array, clipNorm = plan.privacy.clipNorm): OpenedSum {
+  const context = { plan, exchange, weight: 1, clipNorm };
   const start: Draft = { values: {}, words: sum };
-  const { values } = REPORT_STEPS.reduceRight((draft, step) => step.server(draft, context), start);
+  const { values } = stepsOf(plan).reduceRight((draft, step) => step.server(draft, context), start);
   const sections: Record<string, Float32Array> = {};
   const metrics: Record<string, number> = {};
   for (const { name } of exchange.sections) {
     if (name.startsWith('metrics/')) metrics[name.slice('metrics/'.length)] = values[name]![0]!;
     else if (name !== WEIGHT) sections[name] = new Float32Array(values[name]!);
   }
-  return { sections, weight: values[WEIGHT]![0]!, metrics };
+  return { sections, weight: values[WEIGHT]?.[0] ?? plan.rounds.cohort, metrics };
 }

@@ -3,6 +3,7 @@
  * Both sides compute this list from the plan alone, so neither can name another bound, length or scale.
  */
 import type { Plan } from './plan.ts';
+import { noisedExchange } from './privacy/noised-exchange.ts';
 import type { NamedSpecs } from './tensors.ts';
 
 /** A run of words in a report's vector. */
@@ -19,6 +20,8 @@ export interface Section {
   readonly clipGroup: string | null;
   /** For metrics: the interval that is mapped to [0, 1] before encoding. */
   readonly range?: readonly [low: number, high: number];
+  /** Under differential privacy: the longest that one participant's values may be, and the room that the scale leaves for noise. */
+  readonly noised?: { readonly sensitivity: number; readonly headroom: number };
 }
 
 /** One upload of every participant, answered by a sum. */
@@ -74,10 +77,13 @@ function trainExchange(plan: Plan, shape: ReportShape, index: number, brings: Na
 
 /**
  * The exchanges of one round under `plan`.
- * The last exchange always carries the section `delta`; every exchange carries `weight`, 1 for each participant if weights are uniform.
+ * The last exchange always carries the section `delta`; every exchange carries `weight`, 1 for each participant if weights are uniform;
+ * but not under differential privacy, where an exact number beside a noised sum would be a release of its own.
  */
 export function exchangesOf(plan: Plan, shape: ReportShape): readonly Exchange[] {
   const { statistics } = shape;
+  const { privacy } = plan;
+  if (privacy.mode === 'secagg+dp') return [noisedExchange(privacy, plan.rounds, shape)];
   if (!statistics) return [trainExchange(plan, shape, 0, {})];
   const { length, bound } = statistics;
   const measured: Section = {

@@ -2,7 +2,8 @@
  * What a coordinator could and could not see under a plan, in plain words: one source for the command line, the report and the
  * join page. Says no more than SECURITY.md argues.
  */
-import type { Plan } from './plan.ts';
+import type { NoisedPrivacy, Plan } from './plan.ts';
+import { NEIGHBOURING } from './privacy/spent.ts';
 
 export interface Trust {
   /** What must be assumed of the coordinator. */
@@ -31,7 +32,18 @@ function sealedTrust(plan: Plan): Trust {
   };
 }
 
-function maskedTrust({ admission, rounds }: Plan): Trust {
+/** What a noised sum shows, with the promise that it makes and to whom. */
+function noisedSum({ epsilon, delta, collusion }: NoisedPrivacy): string {
+  const whose = collusion
+    ? 'also with the noise of a third of the participants known'
+    : 'if no participant gives its noise away';
+  return (
+    `which in the whole run shows little more than it would without that participant: (ε, δ) = (${epsilon}, ${delta}), ` +
+    `neighbouring: ${NEIGHBOURING}; no amplification by sampling claimed; ${whose}`
+  );
+}
+
+function maskedTrust({ admission, privacy, rounds }: Plan): Trust {
   const certified = admission.certificates === 'required';
   const least = Math.max(rounds.minReports, thresholdOf(rounds.minReports));
   const bound = collusionBound(least);
@@ -40,7 +52,9 @@ function maskedTrust({ admission, rounds }: Plan): Trust {
       ? 'a coordinator that may break its own rules, as long as it does not hold the operator’s key'
       : 'honest-but-curious coordinator',
     could: [
-      `the sum of at least ${least} participants’ updates, weights and losses in each round, and what such a sum shows`,
+      privacy.mode === 'secagg+dp'
+        ? `the noised sum of at least ${least} participants’ updates and losses in each round, ${noisedSum(privacy)}`
+        : `the sum of at least ${least} participants’ updates, weights and losses in each round, and what such a sum shows`,
       METADATA,
     ],
     couldNot: [

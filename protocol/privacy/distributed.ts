@@ -26,12 +26,12 @@ export function closeness(localSigma: number, participants: number): number {
   return 10 * sum;
 }
 
-/** @throws TacitError privacy/too-little-noise below 1 in integer units */
-export function checkLocalSigma(localSigma: number): void {
-  if (localSigma >= LEAST_LOCAL_SIGMA) return;
+/** @throws TacitError privacy/too-little-noise below `least` in integer units */
+export function checkLocalSigma(localSigma: number, least = LEAST_LOCAL_SIGMA): void {
+  if (localSigma >= least) return;
   throw new TacitError(
     'privacy/too-little-noise',
-    `one participant's noise would have a standard deviation of ${localSigma.toPrecision(3)} ring units; at least ${LEAST_LOCAL_SIGMA} is needed`,
+    `one participant's noise would have a standard deviation of ${localSigma.toPrecision(3)} ring units; at least ${least} is needed`,
     { hint: 'A smaller clipping bound or cohort gives a finer scale.' },
   );
 }

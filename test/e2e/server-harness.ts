@@ -301,7 +301,7 @@ export function wordsOf(plan: Plan, { delta, loss, examples }: Update): Int32Arr
 
 /** Federated averaging written down naively in double precision: what a round must give, up to the fixed-point step. */
 export function expectedModel(plan: Plan, before: Float32Array, updates: readonly Update[]): Float64Array {
-  const { clipNorm, maxExamples } = plan.privacy;
+  const { clipNorm, maxExamples } = plan.privacy as Extract<Plan['privacy'], { mode: 'sealed' }>;
   const after = Float64Array.from(before);
   const weights = updates.map(({ examples }) => Math.min(examples, maxExamples));
   const total = weights.reduce((a, b) => a + b, 0);

@@ -67,7 +67,7 @@ describe('a participant', () => {
     const norm = Math.sqrt(delta.reduce((n, x) => n + x * x, 0));
     expect(norm).toBeLessThanOrEqual(plan.privacy.clipNorm * 1.0001);
     expect(delta[0]).toBeCloseTo(Math.min(1e-3, 1 / Math.sqrt(delta.length)), 5);
-    expect(opened.weight).toBeCloseTo(10 / plan.privacy.maxExamples, 5);
+    expect(opened.weight).toBeCloseTo(10 / (plan.privacy as { maxExamples: number }).maxExamples, 5);
     expect(opened.metrics.loss).toBeCloseTo(0.5, 3);
   });
 
