@@ -7,7 +7,8 @@ import type { RunOptions } from '../learning/pool/scheduler.ts';
 import { equalBytes } from '../protocol/bytes.ts';
 import { TacitError } from '../protocol/errors.ts';
 import type { BlobRef, ExchangeStart } from '../protocol/messages.ts';
-import { buildReport } from '../protocol/report.ts';
+import { CLIP_NORM } from '../protocol/privacy/noised-exchange.ts';
+import { buildReport, type NoiseInputs } from '../protocol/report.ts';
 import { assertFinite, checkAgainst, decodeSafetensors } from '../protocol/safetensors.ts';
 import { BROADCAST, type Exchange } from '../protocol/sections.ts';
 import type { NamedArrays, NamedSpecs } from '../protocol/tensors.ts';
@@ -87,9 +88,17 @@ async function train(
   });
   const { delta, loss, examples, steps, local } = output;
   const values = { delta, 'metrics/loss': Float32Array.of(loss) };
-  const words = buildReport(at.agreement.plan, exchange, values, examples);
+  const words = buildReport(at.agreement.plan, exchange, values, examples, noiseInputs(at, brought));
   at.emit({ type: 'trained', round, attempt, loss, examples, steps });
   return { words, ...(local ? { local } : {}) };
+}
+
+/** The operating system's randomness, and the clipping norm if the round brings one: it bounds the delta, which is divided by it. */
+function noiseInputs({ crypto }: Workplace, { [CLIP_NORM]: brought }: NamedArrays): NoiseInputs {
+  const clipNorm = brought?.data[0];
+  if (clipNorm === undefined) return { crypto };
+  if (clipNorm > 0) return { crypto, clipNorm };
+  throw new TacitError('wire/unexpected', `a clipping norm of ${clipNorm}`);
 }
 
 /** The one blob of this name in the start of an exchange. @throws TacitError wire/unexpected */

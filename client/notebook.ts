@@ -6,6 +6,7 @@
 import { toHex, utf8 } from '../protocol/bytes.ts';
 import { TacitError } from '../protocol/errors.ts';
 import type { Offer } from '../protocol/messages.ts';
+import { epsilonOfMu } from '../protocol/privacy/gaussian.ts';
 import type { ParticipantStore } from './store.ts';
 
 /** The offer that was accepted last. */
@@ -22,8 +23,17 @@ export interface Notebook {
   readonly runs: Readonly<Record<string, RunNotes>>;
   /** Reports sent for each model, by the hex of its hash; over all plans of this coordinator's task. */
   readonly contributions: Readonly<Record<string, number>>;
+  /** Noised reports that have left, under whatever plan. */
+  readonly privacy?: PrivacyNotes;
   /** Times of accepted offers within the last hour, in ms since the epoch. */
   readonly acceptedAtMs: readonly number[];
+}
+
+/** What has been released of this participant's data under differential privacy; reports without noise promise nothing to count. */
+export interface PrivacyNotes {
+  readonly releases: number;
+  /** Σ 1/z² over the releases, z the noise multiplier of each: what ε follows from (protocol/privacy/gaussian.ts). */
+  readonly squares: number;
 }
 
 /** Progress of one run. */
@@ -61,11 +71,34 @@ export function afterAccepting(notebook: Notebook, offer: Offer, offerHash: stri
   };
 }
 
-/** Before a report for `modelHash` leaves this machine for the first time. */
-export function afterContributing(notebook: Notebook, modelHash: string): Notebook {
+export const NOTHING_RELEASED: PrivacyNotes = { releases: 0, squares: 0 };
+
+const afterRelease = ({ releases, squares }: PrivacyNotes, noiseMultiplier: number): PrivacyNotes => ({
+  releases: releases + 1,
+  squares: squares + noiseMultiplier ** -2,
+});
+
+/** The ε spent so far, and after one more release with this noise. */
+export function epsilonAfter(
+  { privacy = NOTHING_RELEASED }: Notebook,
+  delta: number,
+  noiseMultiplier?: number,
+): number {
+  const { squares } = noiseMultiplier === undefined ? privacy : afterRelease(privacy, noiseMultiplier);
+  return epsilonOfMu(Math.sqrt(squares), delta);
+}
+
+/** Before a report for `modelHash` leaves this machine for the first time; with the noise multiplier under differential privacy. */
+export function afterContributing(notebook: Notebook, modelHash: string, noiseMultiplier?: number): Notebook {
   const { [modelHash]: given = 0, ...others } = notebook.contributions;
   const kept = Object.entries(others).slice(-(REMEMBERED_MODELS - 1));
-  return { ...notebook, contributions: { ...Object.fromEntries(kept), [modelHash]: given + 1 } };
+  return {
+    ...notebook,
+    contributions: { ...Object.fromEntries(kept), [modelHash]: given + 1 },
+    ...(noiseMultiplier === undefined
+      ? {}
+      : { privacy: afterRelease(notebook.privacy ?? NOTHING_RELEASED, noiseMultiplier) }),
+  };
 }
 
 /** With new notes on one run: its transcript has been looked at. */

@@ -8,7 +8,7 @@ import { toHex } from '../protocol/bytes.ts';
 import { type ErrorCode, TacitError } from '../protocol/errors.ts';
 import type { Offer } from '../protocol/messages.ts';
 import { LEAST_SECURE_COHORT, type Plan } from '../protocol/plan.ts';
-import { type Notebook, notesOf } from './notebook.ts';
+import { epsilonAfter, type Notebook, notesOf } from './notebook.ts';
 
 /** Names that are allowed; `any` allows whatever this version of the software knows. */
 const allowed = z.union([z.literal('any'), z.array(z.string())]).default('any');
@@ -32,6 +32,9 @@ const policySchema = z.strictObject({
   minReports: least(1),
   /** Fewest participants whose reports may be added up under masks; checked in the plan and again at every step of a session. */
   minSecureCohort: z.int().min(LEAST_SECURE_COHORT).default(5),
+  /** Under differential privacy, the largest ε that all reports to this coordinator's task may add up to, and the largest δ. */
+  maxEpsilon: most(10),
+  maxDelta: z.number().positive().lt(1).default(1e-4),
   /** Fewest local steps: an update of a single step says more about its batch than one of many. */
   minSteps: least(1),
   maxSteps: most(10_000),
@@ -98,7 +101,7 @@ export function checkPlan(policy: LocalPolicy, plan: Plan, facts: PlanFacts): re
     if (value < policy[floor]) refuse(floor, `${what} is ${value}; at least ${policy[floor]} is required here`);
   };
   const atMost = (
-    floor: 'maxSteps' | 'maxBatch' | 'maxRounds' | 'maxClipNorm' | 'maxParameters',
+    floor: 'maxEpsilon' | 'maxDelta' | 'maxSteps' | 'maxBatch' | 'maxRounds' | 'maxClipNorm' | 'maxParameters',
     what: string,
     value: number,
   ) => {
@@ -121,6 +124,10 @@ export function checkPlan(policy: LocalPolicy, plan: Plan, facts: PlanFacts): re
   }
   if (plan.privacy.mode !== 'sealed') {
     atLeast('minSecureCohort', 'the number of reports in a masked sum', plan.rounds.minReports);
+  }
+  if (plan.privacy.mode === 'secagg+dp') {
+    atMost('maxEpsilon', 'the privacy budget ε', plan.privacy.epsilon);
+    atMost('maxDelta', 'the δ of the privacy budget', plan.privacy.delta);
   }
   atLeast('minCohort', 'the cohort', plan.rounds.cohort);
   atLeast('minReports', 'the number of reports that commits a round', plan.rounds.minReports);
@@ -192,7 +199,19 @@ export function checkOffer(policy: LocalPolicy, offer: Offer, context: OfferCont
   if (recent >= policy.maxOffersPerHour) {
     return decline('policy/refused', `${recent} offers within an hour; ${policy.maxOffersPerHour} is the limit here`);
   }
-  return { kind: 'accept' };
+  return withinBudget(policy, plan, notebook);
+}
+
+/** Whether one more noised report keeps to the plan's budget and to this participant's own. */
+function withinBudget(policy: LocalPolicy, { privacy }: Plan, notebook: Notebook): OfferDecision {
+  if (privacy.mode !== 'secagg+dp') return { kind: 'accept' };
+  const budget = Math.min(policy.maxEpsilon, privacy.epsilon);
+  const after = epsilonAfter(notebook, privacy.delta, privacy.noiseMultiplier);
+  if (after <= budget) return { kind: 'accept' };
+  return decline(
+    'privacy/budget-spent',
+    `one more report would bring ε to ${after.toFixed(3)} at δ = ${privacy.delta}; ${budget} is the limit`,
+  );
 }
 
 const isLater = (offer: { round: number; attempt: number }, than: { round: number; attempt: number }): boolean =>

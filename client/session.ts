@@ -182,9 +182,11 @@ async function takeOffer(
 async function runContribution(link: Link, contribution: Contribution): Promise<void> {
   const { state, emit } = link;
   const { round, attempt } = contribution.offer;
+  const { privacy } = link.agreement.plan;
+  const noiseMultiplier = privacy.mode === 'secagg+dp' ? privacy.noiseMultiplier : undefined;
   let saved: Promise<void> = Promise.resolve();
   const beforeSending = async ({ offer }: Contribution): Promise<void> => {
-    state.notebook = afterContributing(state.notebook, toHex(offer.modelHash));
+    state.notebook = afterContributing(state.notebook, toHex(offer.modelHash), noiseMultiplier);
     await link.save(state.notebook);
   };
   const acknowledged = (_: Contribution, local: LocalState | undefined): void => {

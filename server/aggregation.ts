@@ -22,6 +22,8 @@ export interface AggregationContext {
   readonly exchange: Exchange;
   /** X25519 secret key of the aggregation key. */
   readonly secret: Uint8Array;
+  /** Where the clipping norm adapts: the one of this round. */
+  readonly clipNorm?: number;
 }
 
 export interface Aggregation {
@@ -59,7 +61,7 @@ export function gate(limit: number): <T>(action: () => Promise<T>) => Promise<T>
 export const sealedBytesOf = (plan: Plan, exchange: Exchange, suite: string): number =>
   suiteNamed(suite, suitesOf(plan)).sealedBytes(4 * wordsOf(exchange));
 
-export function aggregationOf({ crypto, plan, exchange, secret }: AggregationContext): Aggregation {
+export function aggregationOf({ crypto, plan, exchange, secret, clipNorm }: AggregationContext): Aggregation {
   const words = wordsOf(exchange);
   const total = new Int32Array(words);
   const { maxCohort } = plan.rounds;
@@ -88,6 +90,6 @@ export function aggregationOf({ crypto, plan, exchange, secret }: AggregationCon
       return reports;
     },
     sum: () => total.slice(),
-    open: () => openSum(plan, exchange, total),
+    open: () => openSum(plan, exchange, total, clipNorm),
   };
 }

@@ -3,7 +3,7 @@
  * committed, and in the end gives the model to whoever stayed. Everything is driven by events; nothing is polled.
  */
 import { toHex } from '../protocol/bytes.ts';
-import { TacitError } from '../protocol/errors.ts';
+import { type ErrorCode, TacitError } from '../protocol/errors.ts';
 import { describeFederation, type FederationInfo } from '../protocol/federation-info.ts';
 import { fingerprintOf, finishedStatement } from '../protocol/identity.ts';
 import type { Fingerprint } from '../protocol/ids.ts';
@@ -28,6 +28,8 @@ import type { Traffic } from './traffic.ts';
 import { transferBudget } from './transfer-budget.ts';
 
 const MAX_RETRY_MS = 30_000;
+/** What another attempt cannot change. */
+const FINAL: ReadonlySet<ErrorCode> = new Set(['round/too-many-contributions', 'privacy/budget-spent']);
 /** The coordinator goes away; after so long a participant may look whether it is back. */
 const STOPPED: ServerMessage = { type: 'wait', code: 'round/cancelled', retryAfterMs: 10_000 };
 
@@ -170,7 +172,7 @@ class Run implements Coordinator {
     for (let failures = 1; !this.stopped; failures++) {
       const outcome = await this.runAttempt(federation, trafficBefore);
       if (outcome.type === 'committed') return this.onCommitted(outcome);
-      const retry = !this.stopped && failures < maxAttempts && outcome.code !== 'round/too-many-contributions';
+      const retry = !this.stopped && failures < maxAttempts && !FINAL.has(outcome.code);
       this.onFailed(outcome, retry);
       if (this.stopped) return;
       if (!retry) {

@@ -27,6 +27,9 @@ export interface RoundSummary {
   readonly bytesDown: number;
   /** Lower-case hex of SHA-256 of the new model. */
   readonly modelHash: string;
+  /** Under differential privacy: ε of one participant that was in every sum so far, exactly and by Rényi divergence. */
+  readonly epsilon?: number;
+  readonly epsilonRdp?: number;
 }
 
 interface InAttempt {

@@ -156,7 +156,9 @@ export async function resume(federation: Federation, initial?: NamedArrays): Pro
   };
 }
 
-type Metric = Exclude<keyof RoundSummary, 'modelHash' | 'round' | 'attempt' | 'participants'>;
+/** Only under differential privacy. */
+type Spent = 'epsilon' | 'epsilonRdp';
+type Metric = Exclude<keyof RoundSummary, 'modelHash' | 'round' | 'attempt' | 'participants' | Spent>;
 const METRICS: readonly Metric[] = [
   'accepted',
   'loss',
@@ -172,12 +174,18 @@ const METRICS: readonly Metric[] = [
 ];
 
 /** What of a summary goes into the store beside the signed record. */
-export const metricsOf = (summary: RoundSummary): Readonly<Record<Metric, number>> =>
-  Object.fromEntries(METRICS.map((name) => [name, summary[name]])) as Record<Metric, number>;
+export const metricsOf = (summary: RoundSummary): Readonly<Record<string, number>> => ({
+  ...Object.fromEntries(METRICS.map((name) => [name, summary[name]])),
+  ...spentIn(summary),
+});
+
+/** ε, where there is one. */
+const spentIn = ({ epsilon, epsilonRdp }: { epsilon?: number; epsilonRdp?: number }): Pick<RoundSummary, Spent> =>
+  epsilon === undefined || epsilonRdp === undefined ? {} : { epsilon, epsilonRdp };
 
 /** A committed round as it was announced. */
 export function summaryOf({ record, metrics }: CommitSummary): RoundSummary {
   const { round, attempt, participants, modelHash } = record;
   const values = Object.fromEntries(METRICS.map((name) => [name, metrics[name] ?? 0])) as Record<Metric, number>;
-  return { round, attempt, participants, ...values, modelHash: toHex(modelHash) };
+  return { round, attempt, participants, ...values, ...spentIn(metrics), modelHash: toHex(modelHash) };
 }

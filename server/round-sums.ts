@@ -10,9 +10,11 @@ import { checkAgainst, encodeSafetensors } from '../protocol/safetensors.ts';
 import { BROADCAST } from '../protocol/sections.ts';
 import { type NamedArrays, type NamedSpecs, sizeOf } from '../protocol/tensors.ts';
 import { type Aggregation, aggregationOf, sealedBytesOf } from './aggregation.ts';
+import { broughtNorm, joinState, splitState } from './clip-norm.ts';
 import { conclude } from './conclude.ts';
 import type { RoundSummary } from './events.ts';
 import type { Federation, Progress } from './federation.ts';
+import { chargeRelease } from './privacy-ledger.ts';
 import type { Commit } from './store/store.ts';
 
 /** A round that only has to be stored. */
@@ -63,8 +65,8 @@ export interface RoundSums {
   /** Length of a sealed report of the exchange that is under way, by suite. */
   sealedSizes(): Record<string, number>;
   /**
-   * Opens the sum of the exchange that is under way and lets the strategy use it. After the last exchange there is a commit.
-   * @throws TacitError report/out-of-bounds, weights/not-finite, internal
+   * Charges the privacy ledger, opens the sum of the exchange that is under way and lets the strategy use it. After the last exchange there is a commit.
+   * @throws TacitError privacy/budget-spent, report/out-of-bounds, weights/not-finite, internal
    */
   close(facts: () => Facts): Promise<ReadyCommit | undefined>;
 }
@@ -74,7 +76,7 @@ const HEADER_BYTES = 256;
 const broadcastBytes = (brings: NamedSpecs): number =>
   Object.values(brings).reduce((n, { shape }) => n + 4 * sizeOf(shape) + HEADER_BYTES, 0);
 
-/** The first exchange starts from the model alone. */
+/** The first exchange starts from the model, and the clipping norm where that adapts. */
 export async function openSums(
   federation: Federation,
   progress: Progress,
@@ -83,16 +85,20 @@ export async function openSums(
 ): Promise<RoundSums> {
   const { crypto, plan, exchanges, aggregator, strategy, shelf } = federation;
   const aggregationAt = (index: number): Aggregation =>
-    aggregationOf({ crypto, plan, exchange: exchanges[index]!, secret: aggregator.secretKey });
-  const starts = [await signExchange(federation, offerHash, 0, [model])];
+    aggregationOf({ crypto, plan, exchange: exchanges[index]!, secret: aggregator.secretKey, clipNorm });
+  const { own, clipNorm } = splitState(plan, progress.strategyState);
+  const brought = broughtNorm(plan, clipNorm);
+  const first = brought ? [model, await shelf.add(BROADCAST, encodeSafetensors(brought))] : [model];
+  const starts = [await signExchange(federation, offerHash, 0, first)];
   let index = 0;
   let aggregation = aggregationAt(0);
-  let state: NamedArrays = progress.strategyState;
+  let state: NamedArrays = own;
 
   const sealedSizesAt = (at: number): Record<string, number> =>
     Object.fromEntries(suitesOf(plan).map((suite) => [suite, sealedBytesOf(plan, exchanges[at]!, suite)]));
 
   const close = async (facts: () => Facts): Promise<ReadyCommit | undefined> => {
+    const spent = await chargeRelease(federation, { round: offer.round, attempt: offer.attempt, exchange: index });
     const opened = aggregation.open();
     const { version: round, global: before } = progress;
     const inputs = { plan, round, exchange: exchanges[index]!, aggregate: opened, global: before };
@@ -112,8 +118,8 @@ export async function openSums(
       federation,
       progress,
       { offer, offerHash, participants: known.participants },
-      { state, global, opened, sum: aggregation.sum() },
-      (measured) => ({ ...known, ...measured }),
+      { state: joinState(plan, state, clipNorm, opened), global, opened, sum: aggregation.sum() },
+      (measured) => ({ ...known, ...measured, ...spent }),
     );
     return { commit: concluded.commit, progress: concluded.after, summary: concluded.summary };
   };

@@ -25,11 +25,13 @@ function smallestAt(limit: number, falling: (x: number) => number): number {
   return high;
 }
 
+/** The ε of releases that add up to μ, rounded up: Σ 1/z² = μ² for releases of any noise multipliers. */
+export const epsilonOfMu = (mu: number, delta: number): number =>
+  mu === 0 || gaussianDelta(mu, 0) <= delta ? 0 : smallestAt(delta, (epsilon) => gaussianDelta(mu, epsilon));
+
 /** The ε of T releases with noise multiplier z and no sampling, rounded up. */
-export function gaussianEpsilon(noiseMultiplier: number, rounds: number, delta: number): number {
-  const mu = Math.sqrt(rounds) / noiseMultiplier;
-  return gaussianDelta(mu, 0) <= delta ? 0 : smallestAt(delta, (epsilon) => gaussianDelta(mu, epsilon));
-}
+export const gaussianEpsilon = (noiseMultiplier: number, rounds: number, delta: number): number =>
+  epsilonOfMu(Math.sqrt(rounds) / noiseMultiplier, delta);
 
 /** The noise multiplier at which T releases without sampling have at most this ε, rounded up. */
 export const gaussianNoise = (epsilon: number, rounds: number, delta: number): number =>

@@ -49,7 +49,7 @@ export const testPlan = (changes: { rounds?: Json; privacy?: Json } & Json = {})
     augmentation: { name: 'image' },
     training: { steps: 1, batch: 2, optimiser: { name: 'sgd', learningRate: 0.1 } },
     rounds: { count: 2, cohort: 3, overSelection: 1, waitForAll: true, ...rounds },
-    privacy: { mode: 'sealed', clipNorm: 2, maxExamples: 100, ...privacy },
+    privacy: privacy?.mode === 'secagg+dp' ? privacy : { mode: 'sealed', clipNorm: 2, maxExamples: 100, ...privacy },
     ...others,
   });
 };

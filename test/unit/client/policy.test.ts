@@ -11,6 +11,7 @@ import {
 import { toHex } from '../../../protocol/bytes.ts';
 import type { Offer } from '../../../protocol/messages.ts';
 import type { Plan } from '../../../protocol/plan.ts';
+import { gaussianEpsilon } from '../../../protocol/privacy/gaussian.ts';
 import { smallPlan } from './fixture.ts';
 
 const plan = smallPlan();
@@ -210,5 +211,67 @@ describe('masked sums', () => {
     expect(floors({ operatorKeys }, required('A'.repeat(43)))).toEqual([]);
     expect(floors({ operatorKeys }, required('B'.repeat(43)))).toEqual(['operatorKeys']);
     expect(floors({ operatorKeys }, masked({ minReports: 5 }))).toEqual(['operatorKeys']);
+  });
+});
+
+describe('a privacy budget', () => {
+  const noised: Plan = {
+    ...plan,
+    privacy: {
+      mode: 'secagg+dp',
+      clipNorm: 1,
+      adaptiveClipping: null,
+      noiseMultiplier: 2,
+      epsilon: 8,
+      delta: 1e-5,
+      collusion: true,
+      weights: 'uniform',
+      allowNoDropout: false,
+    },
+  };
+
+  it('of a plan that is larger than the own one is refused', () => {
+    expect(floors({ minSecureCohort: 0 }, noised)).toEqual([]);
+    expect(floors({ minSecureCohort: 0, maxEpsilon: 7.9 }, noised)).toEqual(['maxEpsilon']);
+    expect(floors({ minSecureCohort: 0, maxDelta: 1e-6 }, noised)).toEqual(['maxDelta']);
+  });
+
+  it('adds up over reports, and the offer that would pass it is declined', () => {
+    const planHash = new Uint8Array(32).fill(9);
+    let notebook = EMPTY_NOTEBOOK;
+    const decide = (own: LocalPolicy, round: number) =>
+      checkOffer(
+        own,
+        {
+          v: 1,
+          task: plan.task,
+          kind: 'train',
+          round,
+          attempt: 0,
+          modelVersion: round,
+          modelHash: new Uint8Array(32).fill(round),
+          planHash,
+          nonce: new Uint8Array(32),
+        },
+        {
+          plan: { ...noised, rounds: { ...plan.rounds, count: 100 } },
+          planHash,
+          offerHash: `${round}`,
+          notebook,
+          nowMs: 0,
+        },
+      );
+    let taken = 0;
+    while (decide(DEFAULT_POLICY, taken).kind === 'accept') {
+      notebook = afterContributing(notebook, `${taken}`, 2);
+      taken += 1;
+    }
+    expect(gaussianEpsilon(2, taken, 1e-5)).toBeLessThanOrEqual(8);
+    expect(gaussianEpsilon(2, taken + 1, 1e-5)).toBeGreaterThan(8);
+    expect(decide(DEFAULT_POLICY, taken)).toMatchObject({ kind: 'decline', code: 'privacy/budget-spent' });
+    // a budget of one's own ends it earlier, another plan's reports count as well, and masks alone spend nothing
+    expect(decide(policy({ maxEpsilon: 3 }), 0).kind).toBe('decline');
+    expect(notebook.privacy).toEqual({ releases: taken, squares: taken / 4 });
+    expect(afterContributing(notebook, 'sealed').privacy).toEqual(notebook.privacy);
   });
 });

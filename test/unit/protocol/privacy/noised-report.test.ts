@@ -42,7 +42,7 @@ describe('the noise of a report', () => {
   const exchange = exchangeOf(plan);
   const { localSigma, scale, longest, honest } = noiseTermsOf(plan, exchange);
 
-  test('is on every word: of the delta, the loss and the clip bit', () => {
+  test('[DP1] is on every word: of the delta, the loss and the clip bit', () => {
     expect(exchange.sections.map(({ name }) => name)).toEqual(['delta', 'metrics/loss', WITHIN]);
     const again = Array.from({ length: 8 }, () => report(plan, 1));
     for (let i = 0; i < wordsOf(exchange); i++) {
@@ -51,7 +51,7 @@ describe('the noise of a report', () => {
     }
   });
 
-  test('has the standard deviation that the plan demands of one participant, on each section', () => {
+  test('[DP5] has the standard deviation that the plan demands of one participant, on each section', () => {
     const deviations = Array.from({ length: 400 }, () => {
       const words = report(plan, 2);
       return [words[0]! - report(plan, 2)[0]!, words[DIMENSION]!, words[DIMENSION + 1]!];
@@ -82,7 +82,7 @@ describe('the noise of a report', () => {
   });
 
   test.each([4, 5, 6, 7, 8, 9, 10, 20, 50, 100, 128])(
-    'never falls below its target by drop-outs, in any group of at least %d',
+    '[DP3] never falls below its target by drop-outs, in any group of at least %d',
     (minReports) => {
       const terms = (collusion: boolean) => {
         const some = planWith({ collusion }, { cohort: 128, maxCohort: 150, minReports });
@@ -99,7 +99,7 @@ describe('the noise of a report', () => {
     },
   );
 
-  test('leaves the ring alone: the largest cohort at its bounds does not wrap', () => {
+  test('[DP3] leaves the ring alone: the largest cohort at its bounds does not wrap', () => {
     const dense = values(1);
     dense.delta.fill(0);
     dense.delta[0] = 9;
@@ -115,7 +115,7 @@ describe('the noise of a report', () => {
 });
 
 describe('a sum of noised reports', () => {
-  test('opens to the mean of the clipped deltas by the plan’s cohort, to within its noise', () => {
+  test('[DP2] [DP6] opens to the mean of the clipped deltas by the plan’s cohort, to within its noise', () => {
     const plan = planWith({ noiseMultiplier: 0.5 });
     const exchange = exchangeOf(plan);
     const { localSigma, scale } = noiseTermsOf(plan, exchange);
@@ -142,7 +142,7 @@ describe('a sum of noised reports', () => {
     expect(opened.metrics.loss).toBeGreaterThanOrEqual(RANGE[0]);
   });
 
-  test('with words that are no report is refused', () => {
+  test('[DP6] with words that are no report is refused', () => {
     const plan = planWith();
     const exchange = exchangeOf(plan);
     const sum = report(plan, 1);
@@ -163,14 +163,14 @@ test('a report without noise, or of values that are not finite, is never built',
   );
 });
 
-test('noise that the ring is too coarse for is refused', () => {
+test('[DP4] noise that the ring is too coarse for is refused', () => {
   const plan = planWith({}, { cohort: 90_000, maxCohort: 100_000, minReports: 80_000 });
   expect(() => noiseTermsOf(plan, exchangeOf(plan, 500_000_000))).toThrow(
     expect.objectContaining({ code: 'plan/refused' }),
   );
 });
 
-test('an adapting norm finds the quantile of the updates’ norms through the noise', () => {
+test('[DP7] an adapting norm finds the quantile of the updates’ norms through the noise', () => {
   const adaptiveClipping = { quantile: 0.5, rate: 0.3 };
   const plan = planWith(
     { adaptiveClipping, noiseMultiplier: 0.2, clipNorm: 20 },
