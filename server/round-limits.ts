@@ -14,12 +14,14 @@ export interface LimitOptions {
   readonly settleMs?: number | undefined;
   /** How long opening and using the reports of an exchange may take. Default 2 min. */
   readonly aggregateMs?: number | undefined;
+  /** How long one stage of the exchange under masks waits for answers. Default 30 s, and no longer than training may take. */
+  readonly stageMs?: number | undefined;
 }
 
 /** The limits of a round under `plan`. */
 export function limitsOf(plan: Plan, options: LimitOptions): RoundLimits {
   const { cohort, maxCohort, overSelection, minReports, waitForAll, recruitMs, trainMs } = plan.rounds;
-  const { exchanges, first = false, waitFor, graceMs = 15_000, aggregateMs = 120_000 } = options;
+  const { exchanges, first = false, waitFor, graceMs = 15_000, aggregateMs = 120_000, stageMs = 30_000 } = options;
   const settleMs = options.settleMs ?? (first ? recruitMs : 2_000);
   return {
     startWith: (first ? waitFor : undefined) ?? minReports,
@@ -33,5 +35,7 @@ export function limitsOf(plan: Plan, options: LimitOptions): RoundLimits {
     graceMs: Math.min(graceMs, trainMs),
     settleMs: Math.min(settleMs, recruitMs),
     aggregateMs,
+    secure: plan.privacy.mode !== 'sealed',
+    stageMs: Math.min(stageMs, trainMs),
   };
 }

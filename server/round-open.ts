@@ -15,11 +15,13 @@ import {
   withoutLost,
   withPresence,
 } from './round-members.ts';
+import { startSecuring } from './round-securing.ts';
 import type {
   Aggregating,
   Member,
   Members,
   Recruiting,
+  Report,
   RoundEffect,
   RoundEvent,
   Step,
@@ -53,7 +55,7 @@ export function whileOpen(state: Recruiting | Training, event: RoundEvent): Step
     case 'back':
       return settle({ ...state, members: withPresence(state.members, event.participant, null) }, now, []);
     case 'report':
-      return onReport(state, event.participant, event.exchange, now);
+      return onReport(state, event, now);
     case 'verified':
     case 'rejected':
       return onVerdict(state, event, now);
@@ -64,6 +66,8 @@ export function whileOpen(state: Recruiting | Training, event: RoundEvent): Step
       return settle(state, now, []);
     case 'aggregated':
     case 'stored':
+    case 'opened':
+    case 'enough':
       return { state, effects: [] };
   }
 }
@@ -98,6 +102,10 @@ function onAccept(state: Recruiting | Training, participant: ParticipantId, now:
       return settle({ ...state, members: withPresence(state.members, participant, null) }, now, [admit]);
     case 'verifying':
     case 'reported':
+      // Whose keys are in still waits for those of the others.
+      if (state.limits.secure) {
+        return settle({ ...state, members: withPresence(state.members, participant, null) }, now, [admit]);
+      }
       return no('round/duplicate');
     case 'out':
       return no(member.code === 'net/closed' ? 'round/late' : member.code);
@@ -112,10 +120,10 @@ function whyNot(member: Member | undefined, exchange: number, current: number): 
   return member.standing === 'working' ? undefined : 'round/duplicate';
 }
 
-function onReport(state: Recruiting | Training, participant: ParticipantId, exchange: number, now: number): Step {
+function onReport(state: Recruiting | Training, { participant, exchange, stage }: Report, now: number): Step {
   const member = state.members.get(participant);
   const late = state.phase === 'training' && now >= state.endsAt && member?.standing === 'working';
-  const code = late ? 'round/late' : whyNot(member, exchange, exchangeOf(state));
+  const code = late ? 'round/late' : stage ? 'wire/unexpected' : whyNot(member, exchange, exchangeOf(state));
   if (code) return settle(state, now, [refuse(participant, code, leftMs(state.endsAt, now))]);
   const members = withMember(state.members, participant, { standing: 'verifying', awaySince: null });
   return settle({ ...state, members }, now, [{ type: 'verify', participant, exchange }]);
@@ -126,7 +134,7 @@ type Verdict = Extract<RoundEvent, { type: 'verified' | 'rejected' }>;
 function onVerdict(state: Recruiting | Training, event: Verdict, now: number): Step {
   const { participant, exchange } = event;
   const member = state.members.get(participant);
-  if (member?.standing !== 'verifying' || exchange !== exchangeOf(state)) {
+  if (member?.standing !== 'verifying' || exchange !== exchangeOf(state) || event.stage) {
     return { state, effects: event.type === 'verified' ? [refuse(participant, 'round/late')] : [] };
   }
   if (event.type === 'rejected') {
@@ -207,6 +215,7 @@ export function settleTraining(state: Training, now: number, effects: readonly R
 }
 
 function closeTraining(state: Training, now: number, effects: readonly RoundEffect[]): Step {
+  if (state.limits.secure) return startSecuring(state, now, effects);
   const late = idsOf(state.members, 'working', 'verifying');
   const reports = idsOf(state.members, 'reported');
   const summing: Aggregating = {

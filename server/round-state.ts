@@ -28,7 +28,14 @@ export interface RoundLimits {
   readonly settleMs: number;
   /** How long opening the reports that came in time, and computing from their sum, may take. */
   readonly aggregateMs: number;
+  /** Whether reports are masked: who is ready with its training then goes through the stages of `Securing`. */
+  readonly secure: boolean;
+  /** How long one stage of `Securing` waits for the answers of participants. */
+  readonly stageMs: number;
 }
+
+/** What the participants of a masked exchange are asked for, one after the other; the first of them in the first exchange only. */
+export type SecureStage = 'sharing' | 'masking' | 'agreeing' | 'unmasking';
 
 /** Where a participant stands within an attempt. Who is `out` stays listed, so that its late frames get the right answer. */
 export type Member =
@@ -61,15 +68,31 @@ export interface Recruiting extends Attempt {
 }
 
 /**
- * The cohort is closed and computes the report of one exchange.
- * Secure aggregation adds a phase `securing` between this one and `aggregating`: training ends with the members that are ready,
- * and the report is then exchanged under masks (advertise, share, upload, agree, unmask) before there is a sum to aggregate.
+ * The cohort is closed and computes the report of one exchange. Under masks the first exchange ends with keys instead of reports:
+ * who is ready advertises, so that the stages of `Securing`, in which every loss costs something, take seconds.
  */
 export interface Training extends Attempt {
   readonly phase: 'training';
   readonly exchange: number;
   readonly members: Members;
   readonly startedAt: number;
+  readonly endsAt: number;
+}
+
+/**
+ * The exchange under masks between those that were ready. `opening`: the coordinator closes the stage before and sends out what this
+ * one starts from; `open`: answers come in. A member is `working` while its answer is awaited and `reported` once it is in.
+ */
+export interface Securing extends Attempt {
+  readonly phase: 'securing';
+  readonly stage: SecureStage;
+  readonly step: 'opening' | 'open';
+  readonly exchange: number;
+  readonly members: Members;
+  /** Whose masked words are in the sum, once no more are taken. */
+  readonly survivors: readonly ParticipantId[];
+  /** Unmasking can do without those that are away. */
+  readonly enough: boolean;
   readonly endsAt: number;
 }
 
@@ -96,7 +119,15 @@ export interface Failed extends Attempt {
   readonly members: Members;
 }
 
-export type RoundState = Idle | Recruiting | Training | Aggregating | Committed | Failed;
+export type RoundState = Idle | Recruiting | Training | Securing | Aggregating | Committed | Failed;
+
+/** What a participant has delivered. */
+export interface Report {
+  readonly participant: ParticipantId;
+  readonly exchange: number;
+  /** Undefined: what ends its training, a report or, before masks, its keys. */
+  readonly stage?: SecureStage | undefined;
+}
 
 /** What can happen; each event carries the time at which it did. */
 export type RoundEvent = { readonly now: number } & (
@@ -106,15 +137,19 @@ export type RoundEvent = { readonly now: number } & (
   /** Its connection broke. */
   | { readonly type: 'away'; readonly participant: ParticipantId }
   | { readonly type: 'back'; readonly participant: ParticipantId }
-  /** Its report for an exchange is here as a whole, and not looked at yet. */
-  | { readonly type: 'report'; readonly participant: ParticipantId; readonly exchange: number }
-  | { readonly type: 'verified'; readonly participant: ParticipantId; readonly exchange: number }
+  /** Its report for an exchange, or its answer to a stage of it, is here as a whole, and not looked at yet. */
+  | ({ readonly type: 'report' } & Report)
+  | ({ readonly type: 'verified' } & Report)
+  | ({ readonly type: 'rejected'; readonly code: ErrorCode } & Report)
+  /** What a stage starts from has gone out to these participants. */
   | {
-      readonly type: 'rejected';
-      readonly participant: ParticipantId;
+      readonly type: 'opened';
       readonly exchange: number;
-      readonly code: ErrorCode;
+      readonly stage: SecureStage;
+      readonly participants: readonly ParticipantId[];
     }
+  /** There are as many answers as unmasking takes. */
+  | { readonly type: 'enough'; readonly exchange: number }
   /** The sum of an exchange was opened and used. */
   | { readonly type: 'aggregated'; readonly exchange: number }
   /** The store says that the new model is durable. */
@@ -135,9 +170,11 @@ export type RoundEffect =
       readonly code: ErrorCode;
       readonly retryAfterMs: number;
     }
-  | { readonly type: 'verify'; readonly participant: ParticipantId; readonly exchange: number }
+  | ({ readonly type: 'verify' } & Report)
   /** The verified report counts: add it to the sum. */
-  | { readonly type: 'add'; readonly participant: ParticipantId; readonly exchange: number }
+  | ({ readonly type: 'add' } & Report)
+  /** A stage begins: close what was before it, and send out what it starts from. */
+  | { readonly type: 'secure'; readonly exchange: number; readonly stage: SecureStage }
   /** Not needed (any more) in this attempt. */
   | { readonly type: 'dismiss'; readonly participants: readonly ParticipantId[]; readonly code: ErrorCode }
   | { readonly type: 'aggregate'; readonly exchange: number; readonly reports: readonly ParticipantId[] }

@@ -1,11 +1,12 @@
 /**
  * One attempt at one round as a pure function: `transition(state, event) → {state, effects}`.
- * idle → recruiting → training → aggregating → (training of the next exchange →) committed | failed.
+ * idle → recruiting → training → (securing →) aggregating → (training of the next exchange →) committed | failed.
  * Counts are checked before anything changes, every request is answered, and no participant can hold a phase beyond its time.
  */
 import { answer, fail, reasonOf } from './round-answers.ts';
 import { carriedOver, countOf, idsOf, nextLossAt, withPresence } from './round-members.ts';
 import { quietAt, settle, settleTraining, whileOpen } from './round-open.ts';
+import { securingDeadline, whileSecuring } from './round-securing.ts';
 import type {
   Aggregating,
   Idle,
@@ -32,6 +33,8 @@ export function transition(state: RoundState, event: RoundEvent): Step {
     case 'recruiting':
     case 'training':
       return whileOpen(state, event);
+    case 'securing':
+      return whileSecuring(state, event);
     case 'aggregating':
       return whileAggregating(state, event);
     case 'committed':
@@ -49,6 +52,8 @@ export function deadlineOf(state: RoundState): number {
       const ends = countOf(state.members, 'working') > 0 ? state.endsAt : state.endsAt + state.limits.aggregateMs;
       return Math.min(ends, nextLossAt(state.members, state.limits.graceMs));
     }
+    case 'securing':
+      return securingDeadline(state);
     case 'aggregating':
       return state.step === 'summing' ? state.endsAt : Number.POSITIVE_INFINITY;
     default:

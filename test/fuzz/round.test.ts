@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { ErrorCode } from '../../protocol/errors.ts';
 import type { ParticipantId } from '../../protocol/ids.ts';
 import { deadlineOf, idle, transition } from '../../server/round.ts';
-import type { RoundEffect, RoundEvent, RoundLimits, RoundState } from '../../server/round-state.ts';
+import type { RoundEffect, RoundEvent, RoundLimits, RoundState, SecureStage } from '../../server/round-state.ts';
 
 const seed = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
 const runs = Number(process.env.FUZZ_RUNS ?? 400);
@@ -25,6 +25,8 @@ const limitsArbitrary: fc.Arbitrary<RoundLimits> = fc
     graceMs: fc.integer({ min: 1, max: 50 }),
     settleMs: fc.integer({ min: 1, max: 50 }),
     aggregateMs: fc.integer({ min: 1, max: 50 }),
+    secure: fc.boolean(),
+    stageMs: fc.integer({ min: 1, max: 60 }),
   })
   .map(({ extra, ...limits }) => ({
     ...limits,
@@ -40,6 +42,9 @@ const code: fc.Arbitrary<ErrorCode> = fc.constantFrom(
   'data/too-few-examples',
 );
 
+const stage = fc.constantFrom<SecureStage>('sharing', 'masking', 'agreeing', 'unmasking');
+const maybe = fc.option(stage, { nil: undefined });
+
 /** Anything a participant, the network or a confused runner could do, at a time after the last event. */
 type Untimed = RoundEvent extends infer E ? (E extends RoundEvent ? Omit<E, 'now'> : never) : never;
 const eventArbitrary: fc.Arbitrary<Untimed> = fc.oneof(
@@ -48,8 +53,11 @@ const eventArbitrary: fc.Arbitrary<Untimed> = fc.oneof(
   fc.record({ type: fc.constant('decline' as const), participant: who, code }),
   fc.record({ type: fc.constantFrom('away' as const, 'back' as const), participant: who }),
   fc.record({ type: fc.constant('report' as const), participant: who, exchange }),
-  fc.record({ type: fc.constant('verified' as const), participant: who, exchange }),
-  fc.record({ type: fc.constant('rejected' as const), participant: who, exchange, code }),
+  fc.record({ type: fc.constant('report' as const), participant: who, exchange, stage }),
+  fc.record({ type: fc.constant('verified' as const), participant: who, exchange, stage: maybe }),
+  fc.record({ type: fc.constant('rejected' as const), participant: who, exchange, code, stage: maybe }),
+  fc.record({ type: fc.constant('opened' as const), exchange, stage, participants: fc.uniqueArray(who) }),
+  fc.record({ type: fc.constant('enough' as const), exchange }),
   fc.record({ type: fc.constant('aggregated' as const), exchange }),
   fc.constantFrom({ type: 'stored' as const }, { type: 'tick' as const }),
 );
@@ -68,19 +76,27 @@ function honestEvent(state: RoundState, pick: number): Untimed | undefined {
   if (state.phase === 'idle')
     return { type: 'candidates', ranked: Array.from({ length: POPULATION }, (_, i) => name(i)) };
   if (state.phase === 'committed' || state.phase === 'failed' || state.phase === 'aggregating') return undefined;
+  if (state.phase === 'securing' && state.step === 'opening') return ownPart(state);
   const useful = [...state.members].filter(([, m]) => m.standing !== 'reported' && m.standing !== 'out');
   const [participant, member] = useful[pick % Math.max(1, useful.length)] ?? [];
   if (!participant || !member) return undefined;
-  const current = state.phase === 'training' ? state.exchange : 0;
   if (member.standing === 'offered') return { type: 'accept', participant };
-  return member.standing === 'working'
-    ? { type: 'report', participant, exchange: current }
-    : { type: 'verified', participant, exchange: current };
+  const report = {
+    participant,
+    exchange: state.phase === 'recruiting' ? 0 : state.exchange,
+    stage: state.phase === 'securing' ? state.stage : undefined,
+  };
+  return { type: member.standing === 'working' ? 'report' : 'verified', ...report };
 }
 
 const hasEnded = (state: RoundState): boolean => state.phase === 'committed' || state.phase === 'failed';
 
 const ownPart = (state: RoundState): Untimed => {
+  if (state.phase === 'securing' && state.step === 'opening') {
+    const { exchange, stage, members } = state;
+    const participants = [...members].filter(([, m]) => m.standing === 'reported').map(([id]) => id);
+    return { type: 'opened', exchange, stage, participants };
+  }
   if (state.phase !== 'aggregating') return { type: 'tick' };
   return state.step === 'summing' ? { type: 'aggregated', exchange: state.exchange } : { type: 'stored' };
 };
@@ -100,6 +116,8 @@ class Watcher {
   private readonly asked = new Set<ParticipantId>();
   private readonly admitted = new Set<ParticipantId>();
   private readonly added: Set<ParticipantId>[] = [];
+  private readonly answers = new Set<string>();
+  private stage = '';
   private commits = 0;
   private last = 0;
   private readonly limits: RoundLimits;
@@ -151,10 +169,14 @@ class Watcher {
         this.admitted.add(effect.participant);
         break;
       case 'add':
-        this.checkAdd(effect.participant, effect.exchange);
+        this.checkAdd(effect.participant, effect.exchange, effect.stage);
+        break;
+      case 'secure':
+        this.checkStage(effect.exchange, effect.stage);
         break;
       case 'aggregate': {
         const added = this.added[effect.exchange] ?? new Set();
+        must(!this.limits.secure || this.stage === `${effect.exchange}/unmasking`, 'a sum that was not unmasked');
         must(effect.reports.length === added.size && effect.reports.every((id) => added.has(id)), 'other reports');
         must(effect.reports.length >= minReports, 'too few reports are aggregated');
         break;
@@ -176,7 +198,24 @@ class Watcher {
     }
   }
 
-  private checkAdd(id: ParticipantId, exchange: number): void {
+  /** Stages come one after the other, each once. */
+  private checkStage(exchange: number, stage: SecureStage): void {
+    must(this.limits.secure, 'masks in a sealed round');
+    const before = { sharing: '', masking: '0/sharing', agreeing: '0/masking', unmasking: `${exchange}/agreeing` };
+    const expected = exchange > 0 && stage === 'agreeing' ? `${exchange - 1}/unmasking` : before[stage];
+    must(this.stage === expected, `${exchange}/${stage} after ${this.stage}`);
+    this.stage = `${exchange}/${stage}`;
+  }
+
+  /** Words are added once in each exchange; every other answer under masks once at its stage. */
+  private checkAdd(id: ParticipantId, exchange: number, stage: SecureStage | undefined): void {
+    const isSum = this.limits.secure ? stage === (exchange === 0 ? 'masking' : undefined) : true;
+    if (!isSum) {
+      const answer = `${exchange}/${stage ?? 'keys'}/${id}`;
+      must(!this.answers.has(answer), 'an answer is taken twice');
+      this.answers.add(answer);
+      return;
+    }
     const added = this.added[exchange] ?? new Set();
     this.added[exchange] = added;
     must(!added.has(id), 'somebody is counted twice');
@@ -192,7 +231,7 @@ describe('the round machine', () => {
     fc.assert(
       fc.property(
         limitsArbitrary,
-        fc.array(moveArbitrary, { minLength: 1, maxLength: 150, size: 'max' }),
+        fc.array(moveArbitrary, { minLength: 1, maxLength: 300, size: 'max' }),
         (limits, moves) => {
           let state = idle(3, 1, limits) as RoundState;
           let now = 0;
@@ -216,17 +255,19 @@ describe('the round machine', () => {
             if (event) apply({ ...event, now } as RoundEvent);
           });
           // From here on every participant is silent and the coordinator does its own part: the attempt must end.
-          for (let i = 0; i < 100 && !hasEnded(state); i++) {
+          for (let i = 0; i < 200 && !hasEnded(state); i++) {
             if (state.phase === 'idle')
               apply({ type: 'candidates', ranked: Array.from({ length: POPULATION }, (_, j) => name(j)), now });
-            else if (state.phase === 'aggregating') apply({ ...ownPart(state), now } as RoundEvent);
+            else if (state.phase === 'aggregating' || (state.phase === 'securing' && state.step === 'opening'))
+              apply({ ...ownPart(state), now } as RoundEvent);
             else advanceTo(deadlineOf(state));
           }
           expect(['committed', 'failed']).toContain(state.phase);
           expect(watcher.ended).toBe(state.phase);
           endings[watcher.ended!]++;
           const { recruitMs, trainMs, aggregateMs, exchanges } = limits;
-          const bound = recruitMs + exchanges * (trainMs + 2 * aggregateMs) + watcher.storingMs;
+          const securing = limits.secure ? 4 * (limits.stageMs + 2 * aggregateMs) : 0;
+          const bound = recruitMs + exchanges * (trainMs + securing + 2 * aggregateMs) + watcher.storingMs;
           expect(watcher.endedAt! - watcher.openedAt!).toBeLessThanOrEqual(bound);
         },
       ),

@@ -18,6 +18,8 @@ const LIMITS: RoundLimits = {
   graceMs: 30,
   settleMs: 20,
   aggregateMs: 50,
+  secure: false,
+  stageMs: 40,
 };
 
 const id = (name: string): ParticipantId => name as ParticipantId;

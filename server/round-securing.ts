@@ -1,0 +1,217 @@
+/**
+ * The phase `securing` of an attempt: the participants that were ready with their training exchange their sum under masks, stage by
+ * stage. Who does not answer in time is out of the rest of the round; what is missing is recovered by those who stay.
+ */
+import type { ErrorCode } from '../protocol/errors.ts';
+import type { ParticipantId } from '../protocol/ids.ts';
+import { answer, dismissed, fail, leftMs, reasonOf, refuse } from './round-answers.ts';
+import {
+  countOf,
+  idsOf,
+  nextLossAt,
+  putOut,
+  withMember,
+  withMembers,
+  withoutLost,
+  withPresence,
+} from './round-members.ts';
+import type {
+  Aggregating,
+  Members,
+  Report,
+  RoundEffect,
+  RoundEvent,
+  SecureStage,
+  Securing,
+  Step,
+  Training,
+} from './round-state.ts';
+
+const STAGES: readonly SecureStage[] = ['sharing', 'masking', 'agreeing', 'unmasking'];
+
+/** Training has ended: with keys in the first exchange, with masked words in the later ones. */
+export function startSecuring(training: Training, now: number, effects: readonly RoundEffect[]): Step {
+  const { round, attempt, limits, exchange, members } = training;
+  const stage = exchange === 0 ? 'sharing' : 'agreeing';
+  const survivors = exchange === 0 ? [] : idsOf(members, 'reported');
+  const late = idsOf(members, 'working', 'verifying');
+  const state: Securing = {
+    phase: 'securing',
+    stage,
+    step: 'opening',
+    round,
+    attempt,
+    limits,
+    exchange,
+    members: putOut(members, 'round/late', 'working', 'verifying'),
+    survivors,
+    enough: false,
+    endsAt: now + limits.aggregateMs,
+  };
+  return { state, effects: [...effects, ...dismissed(late, 'round/late'), { type: 'secure', exchange, stage }] };
+}
+
+/** When something is due in this state. */
+export function securingDeadline(state: Securing): number {
+  if (state.step === 'opening') return state.endsAt;
+  const { members, limits, endsAt } = state;
+  const ends = countOf(members, 'working') > 0 ? endsAt : endsAt + limits.aggregateMs;
+  return Math.min(ends, nextLossAt(members, limits.graceMs));
+}
+
+export function whileSecuring(state: Securing, event: RoundEvent): Step {
+  const { now } = event;
+  switch (event.type) {
+    case 'away':
+    case 'back': {
+      const awaySince = event.type === 'away' ? now : null;
+      return settle({ ...state, members: withPresence(state.members, event.participant, awaySince) }, now, []);
+    }
+    case 'accept':
+      return onAccept(state, event.participant, now);
+    case 'decline':
+      return onDecline(state, event.participant, event.code, now);
+    case 'opened':
+      return onOpened(state, event, now);
+    case 'enough':
+      if (state.stage !== 'unmasking' || event.exchange !== state.exchange) return { state, effects: [] };
+      return settle({ ...state, enough: true }, now, []);
+    case 'report':
+      return onReport(state, event, now);
+    case 'verified':
+    case 'rejected':
+      return onVerdict(state, event, now);
+    case 'cancel':
+    case 'broke':
+      return fail(state, state.members, reasonOf(event), []);
+    case 'tick':
+      if (state.step === 'opening' && now >= state.endsAt) return fail(state, state.members, 'internal', []);
+      return settle(state, now, []);
+    default:
+      return { state, effects: answer(state, event) };
+  }
+}
+
+/** Who comes back gets its place again: what the stage starts from is sent to it once more. */
+function onAccept(state: Securing, participant: ParticipantId, now: number): Step {
+  const member = state.members.get(participant);
+  if (!member || member.standing === 'offered' || member.standing === 'out')
+    return { state, effects: answer(state, { type: 'accept', participant, now }) };
+  const members = withPresence(state.members, participant, null);
+  return settle({ ...state, members }, now, [{ type: 'admit', participant, exchange: state.exchange }]);
+}
+
+function onDecline(state: Securing, participant: ParticipantId, code: ErrorCode, now: number): Step {
+  const standing = state.members.get(participant)?.standing;
+  if (standing !== 'working' && standing !== 'reported') return { state, effects: [] };
+  return settle({ ...state, members: withMember(state.members, participant, { standing: 'out', code }) }, now, []);
+}
+
+function onOpened(state: Securing, event: Extract<RoundEvent, { type: 'opened' }>, now: number): Step {
+  if (state.step !== 'opening' || event.stage !== state.stage || event.exchange !== state.exchange) {
+    return { state, effects: [] };
+  }
+  const asked = new Set(event.participants);
+  const entries = [...state.members].flatMap(([id, member]) => {
+    if (member.standing !== 'reported') return [];
+    const next = asked.has(id)
+      ? ({ standing: 'working', awaySince: member.awaySince === null ? null : now } as const)
+      : ({ standing: 'out', code: 'round/too-few-participants' } as const);
+    return [[id, next] as const];
+  });
+  const left = entries.filter(([, member]) => member.standing === 'out').map(([id]) => id);
+  const open: Securing = {
+    ...state,
+    step: 'open',
+    members: withMembers(state.members, entries),
+    endsAt: now + state.limits.stageMs,
+  };
+  return settle(open, now, dismissed(left, 'round/too-few-participants'));
+}
+
+/** Why an answer cannot be taken now; undefined if it can. */
+function whyNot(state: Securing, { participant, exchange, stage }: Report, now: number): ErrorCode | undefined {
+  const member = state.members.get(participant);
+  if (!member || member.standing === 'offered' || exchange < state.exchange) return 'round/stale';
+  if (member.standing === 'out') return member.code === 'net/closed' ? 'round/late' : member.code;
+  const asked = stage === undefined ? -1 : STAGES.indexOf(stage);
+  const current = STAGES.indexOf(state.stage);
+  if (asked < current) return stage === undefined || exchange > state.exchange ? 'round/duplicate' : 'round/stale';
+  if (exchange > state.exchange || asked > current || state.step === 'opening') return 'wire/unexpected';
+  if (member.standing === 'working') return now >= state.endsAt ? 'round/late' : undefined;
+  return 'round/duplicate';
+}
+
+function onReport(state: Securing, event: Report, now: number): Step {
+  const { participant, exchange, stage } = event;
+  const code = whyNot(state, event, now);
+  if (code) return settle(state, now, [refuse(participant, code, leftMs(state.endsAt, now))]);
+  const members = withMember(state.members, participant, { standing: 'verifying', awaySince: null });
+  return settle({ ...state, members }, now, [{ type: 'verify', participant, exchange, stage }]);
+}
+
+function onVerdict(state: Securing, event: Extract<RoundEvent, { type: 'verified' | 'rejected' }>, now: number): Step {
+  const { participant, exchange, stage } = event;
+  const member = state.members.get(participant);
+  const fits = member?.standing === 'verifying' && exchange === state.exchange && stage === state.stage;
+  if (!fits) return { state, effects: event.type === 'verified' ? [refuse(participant, 'round/late')] : [] };
+  if (event.type === 'rejected') {
+    const out = { standing: 'out', code: event.code } as const;
+    return settle({ ...state, members: withMember(state.members, participant, out) }, now, []);
+  }
+  const members = withMember(state.members, participant, { standing: 'reported', awaySince: member.awaySince });
+  return settle({ ...state, members }, now, [{ type: 'add', participant, exchange, stage }]);
+}
+
+const possibleOf = (members: Members): number => countOf(members, 'working', 'verifying', 'reported');
+
+/** Those whose answer is waited for no longer. */
+function givenUp({ members, limits, endsAt, enough }: Securing, now: number): readonly ParticipantId[] {
+  const late = now >= endsAt ? idsOf(members, 'working') : [];
+  const tooLong = now >= endsAt + limits.aggregateMs ? idsOf(members, 'verifying') : [];
+  const away = enough
+    ? [...members].filter(([, m]) => m.standing === 'working' && m.awaySince !== null).map(([id]) => id)
+    : [];
+  return [...new Set([...late, ...tooLong, ...away])];
+}
+
+/** Does what is due: drops the lost and the late, fails when too few are left, goes on when nobody is awaited. */
+function settle(state: Securing, now: number, effects: readonly RoundEffect[]): Step {
+  if (state.step === 'opening') return { state, effects };
+  const { limits } = state;
+  const present = { ...state, members: withoutLost(state.members, now, limits.graceMs) };
+  const gone = givenUp(present, now);
+  const members = withMembers(
+    present.members,
+    gone.map((id) => [id, { standing: 'out', code: 'round/late' }] as const),
+  );
+  const next: Securing = { ...present, members };
+  const all = [...effects, ...dismissed(gone, 'round/late')];
+  const summing = state.stage === 'sharing' || state.stage === 'masking';
+  if (summing && possibleOf(members) < limits.minReports) return fail(next, members, 'round/too-few-reports', all);
+  return countOf(members, 'working', 'verifying') > 0 ? { state: next, effects: all } : closeStage(next, now, all);
+}
+
+function closeStage(state: Securing, now: number, effects: readonly RoundEffect[]): Step {
+  const { exchange, members, limits } = state;
+  const endsAt = now + limits.aggregateMs;
+  const stage = STAGES[STAGES.indexOf(state.stage) + 1];
+  if (stage) {
+    const survivors = state.stage === 'masking' ? idsOf(members, 'reported') : state.survivors;
+    const next: Securing = { ...state, stage, step: 'opening', survivors, endsAt };
+    return { state: next, effects: [...effects, { type: 'secure', exchange, stage }] };
+  }
+  const { round, attempt, survivors: reports } = state;
+  const summing: Aggregating = {
+    phase: 'aggregating',
+    step: 'summing',
+    round,
+    attempt,
+    limits,
+    exchange,
+    members,
+    reports,
+    endsAt,
+  };
+  return { state: summing, effects: [...effects, { type: 'aggregate', exchange, reports }] };
+}
