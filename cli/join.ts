@@ -19,7 +19,7 @@ import { participantLine } from './participant-lines.ts';
 import { formatCount } from './units.ts';
 
 /** Modes in which no single report can be read. */
-const MASKED_MODES = ['secagg'];
+const MASKED_MODES = ['secagg', 'secagg+dp'];
 
 async function readText(path: string, flag: string): Promise<string> {
   return readFile(path, 'utf8').catch((thrown: NodeJS.ErrnoException) => {

@@ -11,11 +11,14 @@ import { TacitError } from '../protocol/errors.ts';
 import { exchangeStatement, type Identity, verifyStatement } from '../protocol/identity.ts';
 import type { BlobRef, ExchangeStart, Offer } from '../protocol/messages.ts';
 import type { ParticipantPeer } from '../protocol/peer.ts';
+import type { CertificateCheck } from '../protocol/secagg/contracts.ts';
 import type { NamedArrays } from '../protocol/tensors.ts';
 import type { Agreement } from './agreement.ts';
 import { buildWords, pullInputs, type Trainer } from './build-words.ts';
-import { deliverWords } from './deliver-words.ts';
+import { deliverMasked, type Masking } from './deliver-masked.ts';
+import { deliverSealed } from './deliver-words.ts';
 import type { ParticipantEvent } from './events.ts';
+import { untilClosed } from './until-closed.ts';
 
 /** The words of one exchange's report, not yet sealed. */
 export interface Built {
@@ -30,9 +33,12 @@ export interface Built {
 export interface Stage {
   readonly index: number;
   built: Promise<Built> | undefined;
+  /** The report as it leaves: sealed, or masked. */
   sealed: Promise<Uint8Array> | undefined;
   /** Settled when the coordinator has answered the commit that is under way. */
   answered: Promise<unknown> | undefined;
+  /** The coordinator has said that it has the report. */
+  delivered: boolean;
 }
 
 /** An accepted offer. */
@@ -49,6 +55,10 @@ export interface Contribution {
   /** Called when one has come. */
   onStart: () => void;
   model: NamedArrays | undefined;
+  /** The session under masks, from its first exchange to its last. */
+  masking: Masking | undefined;
+  /** Nothing of it is left to do on another connection. */
+  done: boolean;
   /** Settled when the notebook says that a report for this model was sent. */
   counted: Promise<void> | undefined;
 }
@@ -62,6 +72,8 @@ export const contributionFor = (offer: Offer, offerHash: Uint8Array): Contributi
   starts: new Map(),
   onStart: () => {},
   model: undefined,
+  masking: undefined,
+  done: false,
   counted: undefined,
 });
 
@@ -82,6 +94,12 @@ export interface Workplace {
   readonly seed: string | number;
   /** What was kept from an earlier round. */
   readonly local: LocalState | undefined;
+  /** Fewest participants in a masked sum, by the local policy. */
+  readonly minSecureCohort: number;
+  /** One's own certificate; length 0 without. */
+  readonly certificate: Uint8Array;
+  /** Refuses the certificates of others; undefined where the plan admits everyone. */
+  readonly checkCertificate: CertificateCheck | undefined;
   readonly emit: (event: ParticipantEvent) => void;
   /** Pulls a blob, from where an earlier connection left it. */
   readonly download: (ref: BlobRef, onProgress: (bytes: number) => void) => Promise<Uint8Array>;
@@ -99,8 +117,9 @@ export async function contribute(at: Workplace, contribution: Contribution): Pro
   const { exchanges } = at.agreement;
   for (let start = await accept(at, contribution); ; start = await nextStart(at, contribution)) {
     if (start) await takeExchange(at, contribution, start);
-    if (contribution.stages.length === exchanges.length) return;
+    if (contribution.stages.length === exchanges.length) break;
   }
+  contribution.done = true;
 }
 
 /** From the start of one exchange to its acknowledged report. */
@@ -113,13 +132,19 @@ async function takeExchange(at: Workplace, contribution: Contribution, start: Ex
     stage.built = begun(buildWords(at, contribution, stage, inputs));
   }
   const { words, local } = await untilClosed(at.peer, stop.signal, stage.built);
-  contribution.counted ??= at.beforeSending(contribution);
-  await contribution.counted;
-  stop.signal.throwIfAborted();
   const last = start.index + 1 === at.agreement.exchanges.length;
-  await deliverWords(at, contribution, stage, words, () => {
-    if (last) at.acknowledged(contribution, local);
-  });
+  const steps = {
+    beforeLeaving: async (): Promise<void> => {
+      contribution.counted ??= at.beforeSending(contribution);
+      await contribution.counted;
+      stop.signal.throwIfAborted();
+    },
+    onAcknowledged: (): void => {
+      if (last) at.acknowledged(contribution, local);
+    },
+  };
+  if (at.agreement.suite) await deliverSealed(at, contribution, stage, words, at.agreement.suite, steps);
+  else await deliverMasked(at, contribution, stage, words, start, steps);
 }
 
 /** It may fail while nobody waits for it, between two connections. */
@@ -130,7 +155,9 @@ function begun<T>(work: Promise<T>): Promise<T> {
 
 /** The stage of an exchange that is under way or comes next. @throws TacitError train/failed if an earlier one was not taken here */
 function stageOf({ stages }: Contribution, index: number): Stage {
-  if (index === stages.length) stages.push({ index, built: undefined, sealed: undefined, answered: undefined });
+  if (index === stages.length) {
+    stages.push({ index, built: undefined, sealed: undefined, answered: undefined, delivered: false });
+  }
   const stage = stages[index];
   if (stage && index === stages.length - 1) return stage;
   throw new TacitError('train/failed', `exchange ${index} does not follow what was done here`);
@@ -178,18 +205,4 @@ async function checkStart(at: Workplace, { offerHash }: Contribution, start: Exc
   if (!equalBytes(start.offerHash, offerHash) || start.index >= at.agreement.exchanges.length) {
     throw new TacitError('wire/unexpected', 'the exchange belongs to another offer');
   }
-}
-
-/** The same promise, but rejected as soon as the connection ends or the contribution is dropped. */
-function untilClosed<T>(peer: ParticipantPeer, signal: AbortSignal, work: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const forget = peer.onClose((reason) => reject(new TacitError('net/closed', reason)));
-    const drop = (): void => reject(new TacitError('train/cancelled', 'the attempt is over'));
-    signal.addEventListener('abort', drop, { once: true });
-    if (signal.aborted) drop();
-    work.then(resolve, reject).finally(() => {
-      forget();
-      signal.removeEventListener('abort', drop);
-    });
-  });
 }

@@ -2,6 +2,7 @@
 import { asBytes } from '../protocol/bytes.ts';
 import { asTacitError } from '../protocol/errors.ts';
 import { uploadStatement } from '../protocol/identity.ts';
+import type { SealingSuite } from '../protocol/sealing/suite.ts';
 import { pushReport } from '../protocol/transfer.ts';
 import { pause } from './backoff.ts';
 import type { Contribution, Stage, Workplace } from './contribution.ts';
@@ -9,40 +10,64 @@ import type { Contribution, Stage, Workplace } from './contribution.ts';
 /** The coordinator opens and checks the whole report before it answers. */
 const COMMIT_TIMEOUT_MS = 120_000;
 
+/** What is done on the way of a report. */
+export interface DeliverySteps {
+  /** Before the first byte of what could be opened leaves. */
+  readonly beforeLeaving: () => Promise<void>;
+  /** As soon as the coordinator has said that it has the report. */
+  readonly onAcknowledged: () => void;
+}
+
 /**
- * Delivers the report of one exchange. Called again after a lost connection it goes on where it stopped.
- * @param onAcknowledged called as soon as the coordinator has said that it has the report
+ * Seals and delivers the report of one exchange. Called again after a lost connection it goes on where it stopped.
  * @throws TacitError of the coordinator's answers, and net/closed
  */
-export async function deliverWords(
+export async function deliverSealed(
   at: Workplace,
   contribution: Contribution,
   stage: Stage,
   words: Int32Array,
+  suite: SealingSuite,
+  { beforeLeaving, onAcknowledged }: DeliverySteps,
+): Promise<void> {
+  await beforeLeaving();
+  stage.sealed ??= seal(at, contribution, suite, stage.index, words);
+  await deliver(at, contribution, stage, suite.name, await stage.sealed, onAcknowledged);
+}
+
+/** Uploads the bytes of a report, and commits them. @throws TacitError of the coordinator's answers, and net/closed */
+export async function deliver(
+  at: Workplace,
+  contribution: Contribution,
+  stage: Stage,
+  suite: string,
+  sealed: Uint8Array,
   onAcknowledged: () => void,
 ): Promise<void> {
   const { offerHash } = contribution;
   const exchange = stage.index;
-  stage.sealed ??= seal(at, contribution, exchange, words);
-  const sealed = await stage.sealed;
-  const hash = await upload(at, contribution, exchange, sealed);
+  const hash = await upload(at, contribution, exchange, suite, sealed);
   const statement = uploadStatement({ offerHash, exchange, hash, bytes: sealed.length });
   const signature = await at.identity.sign(statement);
   stage.answered = at.peer
     .request({ type: 'commit', offerHash, exchange, hash, bytes: sealed.length, signature }, undefined, {
       timeoutMs: COMMIT_TIMEOUT_MS,
     })
-    .then(onAcknowledged);
+    .then(() => {
+      stage.delivered = true;
+      onAcknowledged();
+    });
   await stage.answered;
 }
 
 const seal = (
   at: Workplace,
   { offer, offerHash }: Contribution,
+  suite: SealingSuite,
   exchange: number,
   words: Int32Array,
 ): Promise<Uint8Array> =>
-  at.agreement.suite!.seal(
+  suite.seal(
     at.crypto,
     at.aggregatorKey,
     {
@@ -63,6 +88,7 @@ async function upload(
   at: Workplace,
   { offer, offerHash, stop }: Contribution,
   exchange: number,
+  suite: string,
   sealed: Uint8Array,
 ): Promise<Uint8Array> {
   const { round, attempt } = offer;
@@ -70,7 +96,7 @@ async function upload(
   const push = {
     offerHash,
     exchange,
-    suite: at.agreement.suite!.name,
+    suite,
     hash,
     bytes: sealed,
     onProgress: (done: number) => at.emit({ type: 'uploading', round, attempt, bytes: done, total: sealed.length }),

@@ -3,11 +3,13 @@
  * finished or it is told to leave. Knows no platform: connections, cryptography, training and storage are handed in.
  */
 import { toHex, utf8 } from '../protocol/bytes.ts';
+import { certificateCheckOf } from '../protocol/certificate.ts';
 import type { CryptoProvider } from '../protocol/crypto/provider.ts';
 import { asTacitError, TacitError } from '../protocol/errors.ts';
 import type { CommitRecord } from '../protocol/messages.ts';
 import { type ParticipantPeer, participantPeer } from '../protocol/peer.ts';
 import { SUITES } from '../protocol/plan.ts';
+import type { CertificateCheck } from '../protocol/secagg/contracts.ts';
 import { LIMITS } from '../protocol/transport.ts';
 import { type Agreement, agree } from './agreement.ts';
 import { DEFAULT_BACKOFF, pause, waitBefore } from './backoff.ts';
@@ -24,6 +26,7 @@ import { counted, type Traffic } from './traffic.ts';
 import { catchUp, type TranscriptView } from './transcript.ts';
 
 const SOFTWARE = 'tacit';
+const NO_CERTIFICATE = new Uint8Array(0);
 /** How long leaving may take: the coordinator is told, but not waited for. */
 const BYE_MS = 500;
 
@@ -42,7 +45,14 @@ interface Life {
   readonly downloads: Downloads;
   readonly emit: (event: ParticipantEvent) => void;
   /** Of the first joining; later ones must be with the same key and under the same plan. */
-  first: { readonly agreement: Agreement; readonly fingerprint: string; readonly names: Names } | undefined;
+  first:
+    | {
+        readonly agreement: Agreement;
+        readonly fingerprint: string;
+        readonly names: Names;
+        readonly checkCertificate: CertificateCheck | undefined;
+      }
+    | undefined;
 }
 
 /** Names in the store of what belongs to one coordinator's task. */
@@ -84,7 +94,7 @@ export async function joinFederation(options: JoinOptions): Promise<JoinResult> 
       }
     }
   } finally {
-    if (state.session.phase === 'contributing') state.session.contribution.stop.abort();
+    if (state.session.phase !== 'waiting') state.session.contribution.stop.abort();
   }
 }
 
@@ -199,7 +209,9 @@ async function agreeOnce(life: Life, peer: ParticipantPeer, signedIn: SignedIn):
   const names = await namesFor(crypto, signedIn);
   state.notebook = await readNotebook(store, names.notebook);
   state.local = await readState(store, names.local);
-  life.first = { agreement, fingerprint: signedIn.fingerprint, names };
+  const now = options.now ?? Date.now;
+  const checkCertificate = certificateCheckOf(crypto, plan, () => now() / 1000);
+  life.first = { agreement, fingerprint: signedIn.fingerprint, names, checkCertificate };
   emit({ type: 'plan', plan, planHash, parameters: model.reportShape.dimension });
   return life.first;
 }
@@ -260,6 +272,9 @@ function linkOf(
     trainer: options.trainer,
     source: options.source,
     seed,
+    minSecureCohort: policy.minSecureCohort,
+    certificate: options.certificate ?? NO_CERTIFICATE,
+    checkCertificate: life.first?.checkCertificate,
     policy,
     state,
     transcript,

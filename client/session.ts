@@ -16,6 +16,7 @@ import {
   noteStart,
   type Workplace,
 } from './contribution.ts';
+import { noteStage } from './deliver-masked.ts';
 import { afterAccepting, afterContributing, type Notebook, notesOf, withNotes } from './notebook.ts';
 import { checkOffer, type LocalPolicy } from './policy.ts';
 import { afterRecord, type TranscriptView } from './transcript.ts';
@@ -60,6 +61,8 @@ export interface Link extends Omit<Workplace, 'local' | 'beforeSending' | 'ackno
   readonly saveLocal: (local: LocalState) => Promise<void>;
 }
 
+const NOTHING = new Uint8Array(0);
+
 /** Failures of one's own training in a row after which it is pointless to go on. */
 const MOST_FAILURES = 3;
 
@@ -73,6 +76,7 @@ export type FailureDecision =
 /** Pure: what to do about `error` after so many failures in a row before it. */
 export function decideFailure(error: TacitError, failuresBefore: number): FailureDecision {
   const { code } = error;
+  if (code === 'secagg/bad-share' || code === 'round/too-few-participants') return { kind: 'sit-out', tell: true };
   if (code.startsWith('round/')) return { kind: 'sit-out', tell: false };
   const local = code.startsWith('report/') || code.startsWith('weights/') || code === 'train/failed';
   if (local && failuresBefore + 1 < MOST_FAILURES) return { kind: 'sit-out', tell: true };
@@ -99,10 +103,10 @@ export function takePart(link: Link): Promise<Finished> {
     const { peer, state } = link;
     let askedToWaitMs = 0;
     peer.onClose((reason) => fail(new TacitError('net/closed', reason, { retryAfterMs: askedToWaitMs })));
-    if (state.session.phase === 'contributing') work(state.session.contribution);
+    if (state.session.phase !== 'waiting' && !state.session.contribution.done) work(state.session.contribution);
 
     let tail: Promise<unknown> = Promise.resolve();
-    peer.onMessage(({ message }) => {
+    peer.onMessage(({ message, body = NOTHING }) => {
       // the connection ends right after it, so it cannot wait for its turn
       if (message.type === 'error') {
         fail(errorOf(message));
@@ -112,7 +116,7 @@ export function takePart(link: Link): Promise<Finished> {
       if (message.type === 'wait') askedToWaitMs = message.code === 'round/cancelled' ? message.retryAfterMs : 0;
       tail = tail.then(async () => {
         if (over) return;
-        const finished = await take(link, message, work);
+        const finished = await take(link, message, body, work);
         if (finished) end(() => resolve(finished));
       });
       tail.catch(fail);
@@ -123,6 +127,7 @@ export function takePart(link: Link): Promise<Finished> {
 async function take(
   link: Link,
   message: ServerMessage,
+  body: Uint8Array,
   work: (contribution: Contribution) => void,
 ): Promise<Finished | undefined> {
   switch (message.type) {
@@ -131,6 +136,9 @@ async function take(
       return undefined;
     case 'exchange':
       if (link.state.session.phase === 'contributing') noteStart(link.state.session.contribution, message.exchange);
+      return undefined;
+    case 'stage':
+      if (link.state.session.phase !== 'waiting') noteStage(link.state.session.contribution, { message, body });
       return undefined;
     case 'committed':
       await takeCommit(link, message);
@@ -170,7 +178,7 @@ async function takeOffer(
     emit({ type: 'declined', round, attempt, code: decision.code, reason: decision.reason });
     return decline(peer, offerHash, decision.code, decision.reason);
   }
-  if (state.session.phase === 'contributing') state.session.contribution.stop.abort();
+  dropContribution(state);
   emit({ type: 'offer', round, attempt });
   state.notebook = afterAccepting(state.notebook, offer, hashHex, now());
   await save(state.notebook);
@@ -202,6 +210,8 @@ async function runContribution(link: Link, contribution: Contribution): Promise<
     await saved;
   } catch (thrown) {
     if (contribution.stop.signal.aborted) return;
+    // its report is in, so how the round ends is known from the transcript
+    if (state.session.phase === 'reported' && asTacitError(thrown).code.startsWith('round/')) return;
     await sitOut(link, contribution, asTacitError(thrown));
   }
 }
@@ -260,7 +270,7 @@ function takeFailure({ state, emit }: Link, message: ServerMessageOf<'failed'>):
 }
 
 function dropContribution(state: ParticipantState): void {
-  if (state.session.phase === 'contributing') state.session.contribution.stop.abort();
+  if (state.session.phase !== 'waiting') state.session.contribution.stop.abort();
   state.session = WAITING;
 }
 

@@ -2,11 +2,13 @@
  * Certificates: the operator's word that a key belongs to a participant it knows (SPEC.md §4.5). The operator's key is kept apart
  * from the coordinator, which can then invent no participants. Bytes: canon(cert, …) ‖ 64-byte signature over it.
  */
-import { concat, equalBytes, fromUtf8 } from './bytes.ts';
+import { concat, equalBytes, fromBase64Url, fromUtf8, toHex } from './bytes.ts';
 import { canon, decodeCanon, fixed, identifier, list, u64 } from './canon.ts';
 import type { CryptoProvider } from './crypto/provider.ts';
 import { TacitError } from './errors.ts';
 import { IDENTIFIER } from './ids.ts';
+import type { Plan } from './plan.ts';
+import type { CertificateCheck } from './secagg/contracts.ts';
 
 const SIGNATURE_BYTES = 64;
 const MAX_TASKS = 8;
@@ -91,4 +93,46 @@ export async function verifyCertificate(
     throw invalid('not signed by the operator');
   }
   return certificate;
+}
+
+/** The operator's key, when the plan admits participants with a certificate only. @throws TacitError plan/refused */
+export function operatorKeyOf({ admission }: Plan): Uint8Array | undefined {
+  if (admission.certificates === 'none') return undefined;
+  try {
+    const key = fromBase64Url(admission.operatorKey ?? '');
+    if (key.length === 32) return key;
+  } catch {
+    // Falls through to the one message for all that is wrong with it.
+  }
+  throw new TacitError(
+    'plan/refused',
+    'certificates are required, but operatorKey is not an Ed25519 key in base64url',
+    { where: 'admission.operatorKey' },
+  );
+}
+
+const MAX_REMEMBERED = 10_000;
+
+/**
+ * How the certificates of a plan's participants are checked; undefined where everyone may join. A certificate that has been found
+ * good is only looked at for its date again.
+ */
+export function certificateCheckOf(
+  crypto: CryptoProvider,
+  plan: Plan,
+  nowSeconds: () => number,
+): CertificateCheck | undefined {
+  const operatorKey = operatorKeyOf(plan);
+  if (!operatorKey) return undefined;
+  const good = new Map<string, number>();
+  return async (identity, bytes) => {
+    const key = `${toHex(identity)}/${toHex(bytes)}`;
+    const notAfter = good.get(key);
+    if (notAfter !== undefined && nowSeconds() <= notAfter) return;
+    if (bytes.length === 0) throw new TacitError('auth/certificate-required', 'a participant without a certificate');
+    const use = { operatorKey, identity, task: plan.task, nowSeconds: nowSeconds() };
+    const certificate = await verifyCertificate(crypto, bytes, use);
+    if (good.size >= MAX_REMEMBERED) good.clear();
+    good.set(key, certificate.notAfter);
+  };
 }

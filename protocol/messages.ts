@@ -12,6 +12,12 @@ z.config({ jitless: true });
 
 export const PROTOCOL_VERSION = 1;
 
+/** Bodies of a masked exchange, by who sends them, in order. */
+export const ANSWER_STEPS = ['advertisement', 'sealed-shares', 'agreement', 'unmasking'] as const;
+export const STAGE_STEPS = ['roster', 'delivery', 'survivors', 'agreements'] as const;
+export type AnswerStep = (typeof ANSWER_STEPS)[number];
+export type StageStep = (typeof STAGE_STEPS)[number];
+
 /** Links of the transcript in one `records`: their header stays below half of what a frame's may have. */
 export const RECORDS_AT_ONCE = 64;
 
@@ -133,6 +139,14 @@ const clientSchemas = [
     /** Statement `upload`. */
     signature,
   }),
+  /** What a participant gives to a masked exchange (§12): the body, in the layout of its step. Signatures are inside. */
+  z.strictObject({
+    type: z.literal('answer'),
+    ...request,
+    offerHash: hash,
+    exchange: u8,
+    step: z.enum(ANSWER_STEPS),
+  }),
   /** Asks for links of the transcript, oldest first, from round `from` on. */
   z.strictObject({ type: z.literal('history'), ...request, from: u32 }),
   z.strictObject({ type: z.literal('bye'), ...request }),
@@ -176,8 +190,10 @@ const serverSchemas = [
   z.strictObject({ type: z.literal('chunk'), ...reply, hash, offset: size, bytes: size }),
   /** Reply to `upload` and `put`: every byte below `offset` is held. */
   z.strictObject({ type: z.literal('got'), ...reply, offset: size }),
-  /** Reply to `commit`, `decline` and `bye`. */
+  /** Reply to `commit`, `answer`, `decline` and `bye`. */
   z.strictObject({ type: z.literal('ok'), ...reply }),
+  /** What a step of a masked exchange starts from (§12): the body, in the layout of the step. */
+  z.strictObject({ type: z.literal('stage'), offerHash: hash, exchange: u8, step: z.enum(STAGE_STEPS) }),
   z.strictObject({ type: z.literal('committed'), commit: commitRecordSchema }),
   /** Reply to `history`: the links from round `from` on, none if there are no more. */
   z.strictObject({ type: z.literal('records'), ...reply, records: z.array(commitRecordSchema).max(RECORDS_AT_ONCE) }),
@@ -226,10 +242,11 @@ export const REPLY_TO = {
   upload: 'got',
   put: 'got',
   commit: 'ok',
+  answer: 'ok',
   history: 'records',
   bye: 'ok',
 } as const satisfies Record<ClientMessage['type'], ServerMessage['type']>;
 export type ReplyTo<T extends ClientMessage['type']> = ServerMessageOf<(typeof REPLY_TO)[T]>;
 
 /** Messages that carry a body, and no other does. */
-export const WITH_BODY: ReadonlySet<string> = new Set(['put', 'chunk']);
+export const WITH_BODY: ReadonlySet<string> = new Set(['put', 'chunk', 'answer', 'stage']);

@@ -251,6 +251,13 @@ export type NoisedPrivacy = Extract<Plan['privacy'], { mode: 'secagg+dp' }>;
 /** The sealing suites that the plan admits: none where reports are masked instead. */
 export const suitesOf = ({ privacy }: Plan): readonly SuiteName[] => (privacy.mode === 'sealed' ? privacy.suites : []);
 
+/** What an upload under masks names in the place of a sealing suite. */
+export const MASKED = 'masked';
+
+/** What an upload may name as its suite under the plan. */
+export const uploadSuitesOf = (plan: Plan): readonly string[] =>
+  plan.privacy.mode === 'sealed' ? plan.privacy.suites : [MASKED];
+
 /** The fewest participants whose reports may be summed under masks, whatever a plan or a policy says: a sum of two gives each the other's. */
 export const LEAST_SECURE_COHORT = 3;
 

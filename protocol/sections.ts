@@ -2,6 +2,7 @@
  * What a report holds: ordered, named sections, fixed by the plan, one list per exchange of a round.
  * Both sides compute this list from the plan alone, so neither can name another bound, length or scale.
  */
+import { TacitError } from './errors.ts';
 import type { Plan } from './plan.ts';
 import { noisedExchange } from './privacy/noised-exchange.ts';
 import type { NamedSpecs } from './tensors.ts';
@@ -106,6 +107,16 @@ export function exchangesOf(plan: Plan, shape: ReportShape): readonly Exchange[]
       weight: { shape: [], dtype: 'float32' },
     }),
   ];
+}
+
+/** @throws TacitError plan/refused if a section cannot be summed under masks */
+export function checkMaskable(exchanges: readonly Exchange[]): void {
+  const list = exchanges.flatMap(({ sections }) => sections).find(({ reduce }) => reduce === 'list');
+  if (!list) return;
+  throw new TacitError('plan/refused', `section ${list.name} needs each report by itself, which masks hide`, {
+    where: 'privacy.mode',
+    hint: 'Use privacy.mode sealed, or another way of aggregating.',
+  });
 }
 
 /** Total number of words of an exchange's vector. */

@@ -1,5 +1,5 @@
 /**
- * The transcript as evidence (SPEC.md §9.3): for each committed round its offer and its signed link. Checked from the first round,
+ * The transcript as evidence (SPEC.md §9.4): for each committed round its offer and its signed link. Checked from the first round,
  * it shows that every round was offered under one plan, started from the model that the round before gave, and was never replaced.
  */
 import { equalBytes, fromHex, toHex } from './bytes.ts';

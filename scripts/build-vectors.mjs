@@ -198,6 +198,7 @@ const toServer = [
   { type: 'upload', id: 7, offerHash, exchange: 0, suite: 'nacl-box', hash: upload.hash, bytes: upload.bytes },
   [{ type: 'put', id: 8, hash: upload.hash, offset: 0 }, pattern(40)],
   { type: 'commit', id: 70_000, ...upload, signature: signatureOf('upload') },
+  [{ type: 'answer', id: 70_002, offerHash, exchange: 0, step: 'advertisement' }, pattern(50)],
   { type: 'history', id: 70_001, from: 7 },
   { type: 'bye', id: 4_294_967_295 },
 ];
@@ -231,6 +232,7 @@ const fromServer = [
   { type: 'ok', re: 6 },
   { type: 'got', re: 7, offset: 0 },
   { type: 'committed', commit: { ...firstCommit, signature: signatureOf('commit') } },
+  [{ type: 'stage', offerHash, exchange: 1, step: 'survivors' }, pattern(60)],
   { type: 'records', re: 70_001, records: [{ ...firstCommit, signature: signatureOf('commit') }] },
   { type: 'failed', offerHash, round: 7, attempt: 1, code: 'round/too-few-reports', retryAfterMs: 1000 },
   {

@@ -7,8 +7,7 @@ import { toWords } from '../protocol/bytes.ts';
 import type { CryptoProvider } from '../protocol/crypto/provider.ts';
 import { TacitError } from '../protocol/errors.ts';
 import { addWords, checkReport } from '../protocol/fixed-point.ts';
-import { type Plan, suitesOf } from '../protocol/plan.ts';
-import { type OpenedSum, openSum } from '../protocol/report.ts';
+import { MASKED, type Plan, suitesOf } from '../protocol/plan.ts';
 import type { SealContext } from '../protocol/sealing/suite.ts';
 import { suiteNamed } from '../protocol/sealing/suites.ts';
 import { type Exchange, wordsOf } from '../protocol/sections.ts';
@@ -22,8 +21,6 @@ export interface AggregationContext {
   readonly exchange: Exchange;
   /** X25519 secret key of the aggregation key. */
   readonly secret: Uint8Array;
-  /** Where the clipping norm adapts: the one of this round. */
-  readonly clipNorm?: number;
 }
 
 export interface Aggregation {
@@ -36,8 +33,6 @@ export interface Aggregation {
   readonly reports: number;
   /** The sum so far: a copy. */
   sum(): Int32Array;
-  /** @throws TacitError report/out-of-bounds if the weights do not add up to something */
-  open(): OpenedSum;
 }
 
 /** Lets `limit` actions run at a time, the others in the order in which they came. */
@@ -59,9 +54,37 @@ export function gate(limit: number): <T>(action: () => Promise<T>) => Promise<T>
 
 /** How long a sealed report of an exchange is. @throws TacitError wire/no-common-suite */
 export const sealedBytesOf = (plan: Plan, exchange: Exchange, suite: string): number =>
-  suiteNamed(suite, suitesOf(plan)).sealedBytes(4 * wordsOf(exchange));
+  suite === MASKED && plan.privacy.mode !== 'sealed'
+    ? 4 * wordsOf(exchange)
+    : suiteNamed(suite, suitesOf(plan)).sealedBytes(4 * wordsOf(exchange));
 
-export function aggregationOf({ crypto, plan, exchange, secret, clipNorm }: AggregationContext): Aggregation {
+/** Masked reports are added up where their masks are known (secagg/); here they are measured and counted. */
+export function maskedAggregationOf({ plan, exchange }: Pick<AggregationContext, 'plan' | 'exchange'>): Aggregation {
+  let reports = 0;
+  return {
+    sealedBytes: (suite) => sealedBytesOf(plan, exchange, suite),
+    verify: async (suite, _context, masked) => {
+      checkLength(masked, sealedBytesOf(plan, exchange, suite));
+      return toWords(masked);
+    },
+    add: () => {
+      reports += 1;
+    },
+    get reports() {
+      return reports;
+    },
+    sum: () => {
+      throw new TacitError('internal', 'the sum of masked reports is not here');
+    },
+  };
+}
+
+const checkLength = (report: Uint8Array, bytes: number): void => {
+  if (report.length === bytes) return;
+  throw new TacitError('report/malformed', `${report.length} bytes instead of ${bytes}`);
+};
+
+export function aggregationOf({ crypto, plan, exchange, secret }: AggregationContext): Aggregation {
   const words = wordsOf(exchange);
   const total = new Int32Array(words);
   const { maxCohort } = plan.rounds;
@@ -76,9 +99,7 @@ export function aggregationOf({ crypto, plan, exchange, secret, clipNorm }: Aggr
   return {
     sealedBytes,
     verify: async (suite, context, sealed) => {
-      if (sealed.length !== sealedBytes(suite)) {
-        throw new TacitError('report/malformed', `${sealed.length} bytes instead of ${sealedBytes(suite)}`);
-      }
+      checkLength(sealed, sealedBytes(suite));
       return opening(() => open(suite, context, sealed));
     },
     add: (report) => {
@@ -90,6 +111,5 @@ export function aggregationOf({ crypto, plan, exchange, secret, clipNorm }: Aggr
       return reports;
     },
     sum: () => total.slice(),
-    open: () => openSum(plan, exchange, total, clipNorm),
   };
 }

@@ -1,6 +1,7 @@
 /** What an attempt is given, and what it comes to. */
 import type { ErrorCode } from '../protocol/errors.ts';
 import type { ParticipantId } from '../protocol/ids.ts';
+import type { CertificateCheck } from '../protocol/secagg/contracts.ts';
 import type { UploadDesk } from '../protocol/transfer.ts';
 import type { Clock } from './clock.ts';
 import type { CoordinatorEvent } from './events.ts';
@@ -23,6 +24,8 @@ export interface AttemptContext {
   readonly limits: RoundLimits;
   /** Who could be asked now, first choice first. */
   readonly candidates: () => readonly ParticipantId[];
+  /** Refuses certificates in the rosters of masked rounds; undefined where everyone may join. */
+  readonly checkCertificate: CertificateCheck | undefined;
   /** A report of this participant was added to a sum. */
   readonly onCounted: (participant: ParticipantId) => void;
   readonly emit: (event: CoordinatorEvent) => void;

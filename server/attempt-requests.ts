@@ -6,8 +6,9 @@ import type { ParticipantId } from '../protocol/ids.ts';
 import type { ClientMessageOf, ServerMessageOf } from '../protocol/messages.ts';
 import type { ReceivedReport } from '../protocol/transfer.ts';
 import type { Attempt } from './attempt.ts';
+import { stageOfAnswer } from './masked-exchange.ts';
 import type { Participant } from './participants.ts';
-import type { RoundEffect } from './round-state.ts';
+import type { Report, RoundEffect } from './round-state.ts';
 
 /** What a participant is told to wait when the round that it speaks of is over. */
 const STALE_RETRY_MS = 1000;
@@ -33,9 +34,17 @@ function checkOffer(attempt: Attempt, offerHash: Uint8Array): void {
   if (!equalBytes(offerHash, attempt.offerHash)) throw stale();
 }
 
+/** An upload as the machine knows it: under masks the words of the first exchange come after keys and shares. */
+const reportOf = (attempt: Attempt, participant: ParticipantId, exchange: number): Report => ({
+  participant,
+  exchange,
+  stage: attempt.masked && exchange === 0 ? 'masking' : undefined,
+});
+
 /** Why a report of this participant could not be taken now: asked of the machine without moving it. */
 function whyNot(attempt: Attempt, participant: ParticipantId, exchange: number): TacitError | undefined {
-  const answer = answerTo(attempt.preview({ type: 'report', participant, exchange }), participant);
+  const report = reportOf(attempt, participant, exchange);
+  const answer = answerTo(attempt.preview({ type: 'report', ...report }), participant);
   return answer?.type === 'verify' ? undefined : refusal(answer);
 }
 
@@ -92,11 +101,37 @@ export async function commit(
   }
 }
 
+/** Takes what a participant gives to a masked exchange. @throws TacitError why it is not taken */
+export async function answer(
+  attempt: Attempt,
+  { id }: Participant,
+  request: ClientMessageOf<'answer'>,
+  body: Uint8Array,
+): Promise<void> {
+  checkOffer(attempt, request.offerHash);
+  const { masked } = attempt;
+  if (!masked) throw new TacitError('wire/unexpected', 'the reports of this plan are sealed');
+  if (masked.hasTaken(id, request, body)) return;
+  const report = { participant: id, exchange: request.exchange, stage: stageOfAnswer(request.step) };
+  const wanted = answerTo(attempt.dispatch({ type: 'report', ...report }), id);
+  if (wanted?.type !== 'verify') throw refusal(wanted);
+  try {
+    await masked.take(id, request, body);
+  } catch (thrown) {
+    const error = asTacitError(thrown);
+    attempt.dispatch({ type: 'rejected', ...report, code: error.code });
+    throw error;
+  }
+  const verdict = answerTo(attempt.answered(report), id);
+  if (verdict?.type !== 'add') throw refusal(verdict);
+}
+
 /** Takes a whole report through the machine: is it wanted, is it right, does it count. */
 async function take(attempt: Attempt, participant: Participant, report: ReceivedReport): Promise<void> {
   const { id } = participant;
   const { exchange } = report;
-  const wanted = answerTo(attempt.dispatch({ type: 'report', participant: id, exchange }), id);
+  const taken = reportOf(attempt, id, exchange);
+  const wanted = answerTo(attempt.dispatch({ type: 'report', ...taken }), id);
   if (wanted?.type !== 'verify') throw refusal(wanted);
   let words: Int32Array;
   try {
@@ -104,9 +139,9 @@ async function take(attempt: Attempt, participant: Participant, report: Received
     words = await attempt.sums.aggregation.verify(report.suite, context, report.bytes);
   } catch (thrown) {
     const error = asTacitError(thrown);
-    attempt.dispatch({ type: 'rejected', participant: id, exchange, code: error.code });
+    attempt.dispatch({ type: 'rejected', ...taken, code: error.code });
     throw error;
   }
-  const verdict = answerTo(attempt.verified(id, exchange, words, report.bytes.length), id);
+  const verdict = answerTo(attempt.verified(taken, words, report.bytes.length), id);
   if (verdict?.type !== 'add') throw refusal(verdict);
 }

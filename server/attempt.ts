@@ -7,13 +7,15 @@ import { asTacitError, type ErrorCode } from '../protocol/errors.ts';
 import type { ParticipantId } from '../protocol/ids.ts';
 import type { ServerMessageOf } from '../protocol/messages.ts';
 import type { SealContext } from '../protocol/sealing/suite.ts';
+import { startHashOf } from '../protocol/secagg/statements.ts';
 import type { UploadDesk } from '../protocol/transfer.ts';
 import type { AttemptContext, Outcome } from './attempt-context.ts';
+import type { MaskedExchange } from './masked-exchange.ts';
 import type { Participant } from './participants.ts';
 import { deadlineOf, idle, transition } from './round.ts';
 import { idsOf } from './round-members.ts';
-import type { RoundEffect, RoundEvent, RoundState } from './round-state.ts';
-import type { Facts, ReadyCommit, RoundSums } from './round-sums.ts';
+import type { Report, RoundEffect, RoundEvent, RoundState, SecureStage } from './round-state.ts';
+import type { Facts, ReadyCommit, RoundSums, Unmasked } from './round-sums.ts';
 import { Stopwatch } from './stopwatch.ts';
 
 type Untimed<E> = E extends RoundEvent ? Omit<E, 'now'> : never;
@@ -29,6 +31,8 @@ export class Attempt {
   readonly sums: RoundSums;
   readonly desk: UploadDesk;
   readonly crypto: CryptoProvider;
+  /** Undefined when reports are sealed. */
+  readonly masked: MaskedExchange | undefined;
   private state: RoundState;
   private readonly context: AttemptContext;
   private readonly offer: ServerMessageOf<'offer'>;
@@ -43,11 +47,18 @@ export class Attempt {
   private cancelTimer = (): void => {};
   private settle: (outcome: Outcome) => void = () => {};
 
-  constructor(context: AttemptContext, offer: ServerMessageOf<'offer'>, offerHash: Uint8Array, sums: RoundSums) {
+  constructor(
+    context: AttemptContext,
+    offer: ServerMessageOf<'offer'>,
+    offerHash: Uint8Array,
+    sums: RoundSums,
+    masked: MaskedExchange | undefined,
+  ) {
     this.context = context;
     this.offer = offer;
     this.offerHash = offerHash;
     this.sums = sums;
+    this.masked = masked;
     this.desk = context.desk;
     this.crypto = context.federation.crypto;
     this.watch = new Stopwatch(context.clock);
@@ -55,7 +66,7 @@ export class Attempt {
     this.done = new Promise((resolve) => {
       this.settle = resolve;
     });
-    this.desk.begin(offerHash, 0, sums.sealedSizes());
+    if (!masked) this.desk.begin(offerHash, 0, sums.sealedSizes());
   }
 
   get phase(): RoundState['phase'] {
@@ -70,11 +81,12 @@ export class Attempt {
   /** Whether the cohort is closed, without this participant. */
   isClosedTo(participant: ParticipantId): boolean {
     const { state } = this;
-    return (state.phase === 'training' || state.phase === 'aggregating') && !state.members.has(participant);
+    const closed = state.phase === 'training' || state.phase === 'securing' || state.phase === 'aggregating';
+    return closed && !state.members.has(participant);
   }
 
   get takesReports(): boolean {
-    return this.phase === 'recruiting' || this.phase === 'training';
+    return this.phase === 'recruiting' || this.phase === 'training' || this.phase === 'securing';
   }
 
   /** Milliseconds until this attempt ends at the latest by itself, for pace steering. */
@@ -94,7 +106,8 @@ export class Attempt {
   onJoin(participant: Participant): void {
     const member = this.state.phase === 'idle' ? undefined : this.state.members.get(participant.id);
     this.dispatch({ type: 'back', participant: participant.id });
-    if (member?.standing === 'working' && this.takesReports) participant.notify(this.offer);
+    const waits = member?.standing === 'working' || (this.masked !== undefined && member?.standing === 'reported');
+    if (waits && this.takesReports) participant.notify(this.offer);
     this.refresh();
   }
 
@@ -115,9 +128,9 @@ export class Attempt {
   }
 
   /** A report was opened and found right. */
-  verified(participant: ParticipantId, exchange: number, words: Int32Array, bytes: number): readonly RoundEffect[] {
+  verified(report: Report, words: Int32Array, bytes: number): readonly RoundEffect[] {
     this.verdict = { words, bytes };
-    const effects = this.dispatch({ type: 'verified', participant, exchange });
+    const effects = this.dispatch({ type: 'verified', ...report });
     this.verdict = undefined;
     return effects;
   }
@@ -192,6 +205,9 @@ export class Attempt {
       case 'aggregate':
         this.startAggregating(effect.exchange, effect.reports.length);
         break;
+      case 'secure':
+        this.attemptTo(() => this.openStage(effect.stage, effect.exchange));
+        break;
       case 'exchange':
         this.startExchange(effect.exchange, effect.participants);
         break;
@@ -199,9 +215,11 @@ export class Attempt {
         this.attemptTo(() => this.store());
         break;
       case 'committed':
+        this.masked?.wipe();
         this.settle({ type: 'committed', ...this.ready! });
         break;
       case 'failed':
+        this.masked?.wipe();
         this.desk.end(this.offerHash);
         this.tellFailed(effect.participants, effect.reason);
         this.settle({
@@ -247,6 +265,7 @@ export class Attempt {
   private add(participant: ParticipantId, exchange: number): void {
     if (!this.verdict) return;
     const { words, bytes } = this.verdict;
+    this.masked?.masked(participant, exchange, words);
     this.sums.aggregation.add(words);
     if (exchange === 0) this.context.onCounted(participant);
     const seconds = (this.context.clock.now() - (this.startedAt.get(participant) ?? 0)) / 1000;
@@ -258,9 +277,40 @@ export class Attempt {
     this.desk.end(this.offerHash);
     this.context.emit({ type: 'aggregating', exchange, reports, ...this.where });
     this.attemptTo(async () => {
-      this.ready = await this.sums.close(() => this.facts(reports));
+      const unmasked = await this.unmask(exchange);
+      this.ready = await this.sums.close(() => this.facts(unmasked?.participants.length ?? reports), unmasked);
       this.dispatch({ type: 'aggregated', exchange });
     });
+  }
+
+  /** Takes the masks off the sum of an exchange, if there are any. */
+  private async unmask(exchange: number): Promise<Unmasked | undefined> {
+    const opened = await this.masked?.sum(exchange);
+    for (const participant of opened?.blamed ?? []) {
+      this.context.emit({ type: 'refused', participant, request: 'answer', code: 'secagg/bad-share' });
+    }
+    return opened;
+  }
+
+  /** Sends out what a stage of the masked exchange starts from, and from when on the masked words are taken. */
+  private async openStage(stage: SecureStage, exchange: number): Promise<void> {
+    const { masked, sums, desk, offerHash } = this;
+    if (!masked) return;
+    if (stage === 'agreeing') desk.end(offerHash);
+    if (stage === 'unmasking') await sums.charge();
+    const hashes = sums.starts[exchange]!.blobs.map(({ hash }) => hash);
+    const participants = await masked.open(stage, exchange, await startHashOf(this.crypto, hashes));
+    if (stage === 'masking') desk.begin(offerHash, exchange, sums.sealedSizes());
+    this.dispatch({ type: 'opened', exchange, stage, participants });
+    for (const id of participants) masked.send(id);
+  }
+
+  /** An answer of a masked exchange was found right. */
+  answered(report: Report): readonly RoundEffect[] {
+    const effects = this.dispatch({ type: 'verified', ...report });
+    const { exchange } = report;
+    if (report.stage === 'unmasking' && this.masked?.isEnough(exchange)) this.dispatch({ type: 'enough', exchange });
+    return effects;
   }
 
   private startExchange(index: number, participants: readonly ParticipantId[]): void {
@@ -275,15 +325,15 @@ export class Attempt {
 
   private facts(participants: number): Facts {
     const { traffic, trafficBefore } = this.context;
-    const { recruiting, training, aggregating } = this.watch.seconds();
+    const { recruiting, training, securing, aggregating } = this.watch.seconds();
     return {
       ...this.where,
       participants,
       accepted: this.accepted.size,
       recruitSeconds: recruiting,
       trainSeconds: training,
-      aggregateSeconds: aggregating,
-      seconds: recruiting + training + aggregating,
+      aggregateSeconds: securing + aggregating,
+      seconds: recruiting + training + securing + aggregating,
       bytesUp: traffic.up - trafficBefore.up,
       bytesDown: traffic.down - trafficBefore.down,
     };

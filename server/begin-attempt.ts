@@ -1,9 +1,12 @@
 /** The start of an attempt: the model on the shelf, the offer and the first exchange signed. */
 import { offerHashOf, offerStatement } from '../protocol/identity.ts';
 import { type Offer, PROTOCOL_VERSION } from '../protocol/messages.ts';
+import { termsOf } from '../protocol/secagg/terms.ts';
 import { Attempt } from './attempt.ts';
 import type { AttemptContext } from './attempt-context.ts';
+import { MaskedExchange } from './masked-exchange.ts';
 import { openSums } from './round-sums.ts';
+import { openServerSession } from './secagg/session.ts';
 
 /** Signs the offer and the first exchange. Nothing is sent before `refresh`. */
 export async function beginAttempt(context: AttemptContext): Promise<Attempt> {
@@ -25,5 +28,19 @@ export async function beginAttempt(context: AttemptContext): Promise<Attempt> {
   const offerHash = await offerHashOf(crypto, offer);
   const signature = await identity.sign(offerStatement(offer));
   const sums = await openSums(federation, progress, { offer, offerHash }, model);
-  return new Attempt(context, { type: 'offer', offer, signature }, offerHash, sums);
+  const masked = plan.privacy.mode === 'sealed' ? undefined : maskedExchange(context, offer, offerHash);
+  return new Attempt(context, { type: 'offer', offer, signature }, offerHash, sums, masked);
+}
+
+/** Keys are made anew for every attempt, and kept in memory only: nothing of a masked exchange outlives this process. */
+function maskedExchange(context: AttemptContext, offer: Offer, offerHash: Uint8Array): MaskedExchange {
+  const { federation, participants, checkCertificate } = context;
+  const { crypto, identity, plan, exchanges } = federation;
+  const session = openServerSession({
+    crypto,
+    identity,
+    ...termsOf(plan, exchanges, offer, offerHash),
+    ...(checkCertificate ? { checkCertificate } : {}),
+  });
+  return new MaskedExchange({ session, offerHash, participants });
 }

@@ -3,11 +3,13 @@
  * committed, and in the end gives the model to whoever stayed. Everything is driven by events; nothing is polled.
  */
 import { toHex } from '../protocol/bytes.ts';
+import { certificateCheckOf } from '../protocol/certificate.ts';
 import { type ErrorCode, TacitError } from '../protocol/errors.ts';
 import { describeFederation, type FederationInfo } from '../protocol/federation-info.ts';
 import { fingerprintOf, finishedStatement } from '../protocol/identity.ts';
 import type { Fingerprint } from '../protocol/ids.ts';
 import type { ServerMessage, ServerMessageOf } from '../protocol/messages.ts';
+import type { CertificateCheck } from '../protocol/secagg/contracts.ts';
 import type { Link } from '../protocol/transcript.ts';
 import { createUploadDesk, type UploadDesk } from '../protocol/transfer.ts';
 import type { Listener } from '../protocol/transport.ts';
@@ -18,7 +20,7 @@ import { type Clock, systemClock } from './clock.ts';
 import { uniformSampler } from './cohort.ts';
 import type { Coordinator, CoordinatorOptions, Status } from './coordinator-options.ts';
 import type { CoordinatorEvent, RoundSummary, RunResult } from './events.ts';
-import { type Federation, openFederation, operatorKeyOf, type Progress, resume, summaryOf } from './federation.ts';
+import { type Federation, openFederation, type Progress, resume, summaryOf } from './federation.ts';
 import { Lobby } from './lobby.ts';
 import { serveRequest } from './requests.ts';
 import { limitsOf } from './round-limits.ts';
@@ -54,6 +56,7 @@ class Run implements Coordinator {
   private federation: Federation | undefined;
   private fingerprint: Fingerprint | undefined;
   private progress: Progress | undefined;
+  private checkCertificate: CertificateCheck | undefined;
   /** Whether this process has run no round yet. */
   private first = true;
   private attempt: Attempt | undefined;
@@ -121,6 +124,8 @@ class Run implements Coordinator {
       this.links.push({ offer: commit.offer, commit: commit.record });
     }
     this.federation = federation;
+    const { nowSeconds = () => Date.now() / 1000 } = this.options;
+    this.checkCertificate = certificateCheckOf(crypto, federation.plan, nowSeconds);
     this.accept(federation);
     while (!this.stopped && this.progress.version < federation.plan.rounds.count) {
       await this.runRound(federation);
@@ -204,6 +209,7 @@ class Run implements Coordinator {
       attempt: await store.beginAttempt(run, progress.version),
       limits: limitsOf(plan, { ...options, first, exchanges: exchanges.length }),
       candidates: () => lobby.candidates(progress.version),
+      checkCertificate: this.checkCertificate,
       onCounted: (id) => lobby.onCounted(id),
       emit: (event) => this.emit(event),
     });
@@ -266,13 +272,10 @@ class Run implements Coordinator {
   // ------------------------------------------------------------------ participants
 
   private accept(federation: Federation): void {
-    const { nowSeconds = () => Date.now() / 1000 } = this.options;
-    const operatorKey = operatorKeyOf(federation.plan);
     const { shelf } = federation;
     const context: SessionContext = {
       federation,
-      operatorKey,
-      nowSeconds,
+      checkCertificate: this.checkCertificate,
       clock: this.clock,
       participants: this.lobby.participants,
       traffic: this.traffic,

@@ -3,7 +3,7 @@
  * come according to the store.
  */
 import { modelOf } from '../learning/model.ts';
-import { fromBase64Url, toHex, utf8 } from '../protocol/bytes.ts';
+import { toHex, utf8 } from '../protocol/bytes.ts';
 import type { CryptoProvider, KeyPair } from '../protocol/crypto/provider.ts';
 import { TacitError } from '../protocol/errors.ts';
 import { flatten } from '../protocol/flatten.ts';
@@ -90,24 +90,6 @@ export async function openFederation(options: FederationOptions): Promise<Federa
     specs: model.aggregated,
     strategy: options.strategy ?? strategyOf(plan),
   };
-}
-
-/** The operator's key, when the plan admits participants with a certificate only. @throws TacitError plan/refused */
-export function operatorKeyOf({ admission }: Plan): Uint8Array | undefined {
-  if (admission.certificates === 'none') return undefined;
-  try {
-    const key = fromBase64Url(admission.operatorKey ?? '');
-    if (key.length === 32) return key;
-  } catch {
-    // Falls through to the one message for all that is wrong with it.
-  }
-  throw new TacitError(
-    'plan/refused',
-    'certificates are required, but operatorKey is not an Ed25519 key in base64url',
-    {
-      where: 'admission.operatorKey',
-    },
-  );
 }
 
 const ofSpecs = (arrays: NamedArrays, specs: NamedSpecs): NamedArrays =>

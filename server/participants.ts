@@ -11,7 +11,7 @@ export interface Participant {
   readonly capabilities: Capabilities;
   readonly remote: string;
   /** Sends, and forgets: a connection that fails is noticed where it ends. */
-  notify(message: ServerMessage): void;
+  notify(message: ServerMessage, body?: Uint8Array): void;
   /** Ends the session with an error that says why. */
   end(error: TacitError): void;
 }

@@ -4,7 +4,7 @@ import { RECORDS_AT_ONCE } from '../protocol/messages.ts';
 import type { Link } from '../protocol/transcript.ts';
 import type { BlobShelf } from '../protocol/transfer.ts';
 import type { Attempt } from './attempt.ts';
-import { accept, commit, decline, put, upload } from './attempt-requests.ts';
+import { accept, answer, commit, decline, put, upload } from './attempt-requests.ts';
 import type { Participant } from './participants.ts';
 import type { Reply, RoundRequest } from './session.ts';
 import type { TransferBudget } from './transfer-budget.ts';
@@ -59,6 +59,10 @@ export async function serveRequest(
       return { message: { type: 'got', re, offset: put(attempt, participant, request, body) } };
     case 'commit':
       await commit(attempt, participant, request);
+      return { message: { type: 'ok', re } };
+    case 'answer':
+      budget.spend(participant.id, 'up', body.length);
+      await answer(attempt, participant, request, body);
       return { message: { type: 'ok', re } };
   }
 }

@@ -3,13 +3,16 @@
  * and in the end the commit that is to be stored.
  */
 import { TacitError } from '../protocol/errors.ts';
+import { checkSum } from '../protocol/fixed-point.ts';
 import { exchangeStatement } from '../protocol/identity.ts';
 import type { BlobRef, ExchangeStart, Offer } from '../protocol/messages.ts';
-import { suitesOf } from '../protocol/plan.ts';
+import { uploadSuitesOf } from '../protocol/plan.ts';
+import { openSum } from '../protocol/report.ts';
 import { checkAgainst, encodeSafetensors } from '../protocol/safetensors.ts';
+import type { OpenedExchange } from '../protocol/secagg/contracts.ts';
 import { BROADCAST } from '../protocol/sections.ts';
 import { type NamedArrays, type NamedSpecs, sizeOf } from '../protocol/tensors.ts';
-import { type Aggregation, aggregationOf, sealedBytesOf } from './aggregation.ts';
+import { type Aggregation, aggregationOf, maskedAggregationOf, sealedBytesOf } from './aggregation.ts';
 import { broughtNorm, joinState, splitState } from './clip-norm.ts';
 import { conclude } from './conclude.ts';
 import type { RoundSummary } from './events.ts';
@@ -55,6 +58,9 @@ async function signExchange(
   return { ...unsigned, signature: await identity.sign(exchangeStatement(unsigned)) };
 }
 
+/** A sum whose masks are off, and whose reports are in it. */
+export type Unmasked = Pick<OpenedExchange, 'sum' | 'participants'>;
+
 export interface RoundSums {
   /** The signed start of each exchange that has begun. */
   readonly starts: readonly ExchangeStart[];
@@ -64,11 +70,13 @@ export interface RoundSums {
   volume(): { readonly down: number; readonly up: number };
   /** Length of a sealed report of the exchange that is under way, by suite. */
   sealedSizes(): Record<string, number>;
+  /** Charges the privacy ledger with the exchange that is under way, once: before anything is asked for that opens its sum. */
+  charge(): Promise<unknown>;
   /**
    * Charges the privacy ledger, opens the sum of the exchange that is under way and lets the strategy use it. After the last exchange there is a commit.
    * @throws TacitError privacy/budget-spent, report/out-of-bounds, weights/not-finite, internal
    */
-  close(facts: () => Facts): Promise<ReadyCommit | undefined>;
+  close(facts: () => Facts, unmasked?: Unmasked): Promise<ReadyCommit | undefined>;
 }
 
 /** A safetensors file's header takes some bytes for each tensor. */
@@ -85,7 +93,9 @@ export async function openSums(
 ): Promise<RoundSums> {
   const { crypto, plan, exchanges, aggregator, strategy, shelf } = federation;
   const aggregationAt = (index: number): Aggregation =>
-    aggregationOf({ crypto, plan, exchange: exchanges[index]!, secret: aggregator.secretKey, clipNorm });
+    plan.privacy.mode === 'sealed'
+      ? aggregationOf({ crypto, plan, exchange: exchanges[index]!, secret: aggregator.secretKey })
+      : maskedAggregationOf({ plan, exchange: exchanges[index]! });
   const { own, clipNorm } = splitState(plan, progress.strategyState);
   const brought = broughtNorm(plan, clipNorm);
   const first = brought ? [model, await shelf.add(BROADCAST, encodeSafetensors(brought))] : [model];
@@ -95,13 +105,25 @@ export async function openSums(
   let state: NamedArrays = own;
 
   const sealedSizesAt = (at: number): Record<string, number> =>
-    Object.fromEntries(suitesOf(plan).map((suite) => [suite, sealedBytesOf(plan, exchanges[at]!, suite)]));
+    Object.fromEntries(uploadSuitesOf(plan).map((suite) => [suite, sealedBytesOf(plan, exchanges[at]!, suite)]));
 
-  const close = async (facts: () => Facts): Promise<ReadyCommit | undefined> => {
-    const spent = await chargeRelease(federation, { round: offer.round, attempt: offer.attempt, exchange: index });
-    const opened = aggregation.open();
+  let charged: { readonly exchange: number; readonly spent: ReturnType<typeof chargeRelease> } | undefined;
+  const charge = (): ReturnType<typeof chargeRelease> => {
+    if (charged?.exchange !== index) {
+      const release = { round: offer.round, attempt: offer.attempt, exchange: index };
+      charged = { exchange: index, spent: chargeRelease(federation, release) };
+    }
+    return charged.spent;
+  };
+
+  const close = async (facts: () => Facts, unmasked?: Unmasked): Promise<ReadyCommit | undefined> => {
+    const spent = await charge();
+    const exchange = exchanges[index]!;
+    if (unmasked) checkSum(exchange, unmasked.sum, unmasked.participants.length, plan.rounds.maxCohort);
+    const sum = unmasked?.sum ?? aggregation.sum();
+    const opened = openSum(plan, exchange, sum, clipNorm);
     const { version: round, global: before } = progress;
-    const inputs = { plan, round, exchange: exchanges[index]!, aggregate: opened, global: before };
+    const inputs = { plan, round, exchange, aggregate: opened, global: before };
     const { state: next, global, broadcast } = strategy.apply(state, inputs);
     state = next;
     if (index + 1 < exchanges.length) {
@@ -118,7 +140,7 @@ export async function openSums(
       federation,
       progress,
       { offer, offerHash, participants: known.participants },
-      { state: joinState(plan, state, clipNorm, opened), global, opened, sum: aggregation.sum() },
+      { state: joinState(plan, state, clipNorm, opened), global, opened, sum },
       (measured) => ({ ...known, ...measured, ...spent }),
     );
     return { commit: concluded.commit, progress: concluded.after, summary: concluded.summary };
@@ -133,6 +155,7 @@ export async function openSums(
       down: model.bytes + exchanges.reduce((n, { brings }) => n + broadcastBytes(brings), 0),
       up: exchanges.reduce((n, _, at) => n + Math.max(0, ...Object.values(sealedSizesAt(at))), 0),
     }),
+    charge,
     close,
   };
 }

@@ -3,7 +3,6 @@
  * answered one at a time, in order. Before joining, the first thing that does not fit ends the connection, with an error that says
  * why; afterwards a request that fails is answered with its code, and only what breaks the protocol itself ends the connection.
  */
-import { verifyCertificate } from '../protocol/certificate.ts';
 import type { Decoded } from '../protocol/codec.ts';
 import { asTacitError, type ErrorCode, TacitError } from '../protocol/errors.ts';
 import {
@@ -22,6 +21,7 @@ import {
 } from '../protocol/messages.ts';
 import { type CoordinatorPeer, coordinatorPeer } from '../protocol/peer.ts';
 import { suitesOf } from '../protocol/plan.ts';
+import type { CertificateCheck } from '../protocol/secagg/contracts.ts';
 import { type Connection, LIMITS } from '../protocol/transport.ts';
 import type { Clock } from './clock.ts';
 import type { Federation } from './federation.ts';
@@ -37,7 +37,7 @@ export interface Reply {
 /** Requests that belong to rounds; each is answered by a reply or a coded error. */
 export type RoundRequest = Extract<
   ClientMessage,
-  { type: 'accept' | 'decline' | 'ask' | 'upload' | 'put' | 'commit' | 'history' }
+  { type: 'accept' | 'decline' | 'ask' | 'upload' | 'put' | 'commit' | 'answer' | 'history' }
 >;
 
 export interface SessionContext {
@@ -45,10 +45,8 @@ export interface SessionContext {
   readonly clock: Clock;
   readonly participants: Participants;
   readonly traffic: Traffic;
-  /** The operator's key, when the plan admits participants with a certificate only. */
-  readonly operatorKey: Uint8Array | undefined;
-  /** Seconds since 1970, for the expiry of certificates. */
-  readonly nowSeconds: () => number;
+  /** Refuses certificates, when the plan admits participants with one only. */
+  readonly checkCertificate: CertificateCheck | undefined;
   /** How far the run has come, for `joined`. */
   readonly standing: () => { readonly round: number; readonly head: Uint8Array; readonly finished: boolean };
   readonly serve: (participant: Participant, request: RoundRequest, body: Uint8Array | undefined) => Promise<Reply>;
@@ -241,14 +239,7 @@ async function identify(
   const { context, peer } = session;
   const { crypto, plan } = context.federation;
   await verifyStatement(crypto, message.identity, authStatement(handshake, message.identity), message.signature);
-  if (context.operatorKey) {
-    if (message.certificate.length === 0) {
-      throw new TacitError('auth/certificate-required', 'this task admits participants with a certificate only');
-    }
-    const { operatorKey, nowSeconds } = context;
-    const use = { operatorKey, identity: message.identity, task: plan.task, nowSeconds: nowSeconds() };
-    await verifyCertificate(crypto, message.certificate, use);
-  }
+  await context.checkCertificate?.(message.identity, message.certificate);
   const suites = suitesOf(plan);
   if (suites.length > 0 && !suites.some((suite) => capabilities.suites.includes(suite))) {
     throw new TacitError('wire/no-common-suite', `the plan admits ${suites.join(', ')} only`);
@@ -259,7 +250,7 @@ async function identify(
     publicKey: message.identity,
     capabilities,
     remote: peer.connection.remote,
-    notify: (notice) => void peer.send(notice).catch(() => {}),
+    notify: (notice, noticeBody) => void peer.send(notice, noticeBody).catch(() => {}),
     end: (error) => endSession(session, error),
   };
   context.participants.admit(participant);

@@ -23,9 +23,14 @@ export class Stopwatch {
   }
 
   /** Seconds in each phase so far, the present one included. */
-  seconds(): Record<'recruiting' | 'training' | 'aggregating', number> {
+  seconds(): Record<'recruiting' | 'training' | 'securing' | 'aggregating', number> {
     this.enter(this.phase);
     const of = (phase: Phase): number => (this.spent.get(phase) ?? 0) / 1000;
-    return { recruiting: of('recruiting'), training: of('training'), aggregating: of('aggregating') };
+    return {
+      recruiting: of('recruiting'),
+      training: of('training'),
+      securing: of('securing'),
+      aggregating: of('aggregating'),
+    };
   }
 }

@@ -169,6 +169,8 @@ export async function fakeCoordinator(plan: Plan, mischief: Mischief = {}, seed 
           return [{ type: 'ok', re }];
         case 'history':
           return [{ type: 'records', re, records: records.slice(m.from, m.from + 2) }];
+        case 'answer':
+          throw new TacitError('wire/unexpected', 'nothing is masked here');
         case 'decline':
         case 'bye':
           return [{ type: 'ok', re }];

@@ -195,7 +195,7 @@ describe('masked sums', () => {
     expect(() => parsePolicy({ minSecureCohort: 2 })).toThrow(/minSecureCohort/);
   });
 
-  it('plans with too few are refused for everybody', () => {
+  it('[MS7] plans with too few are refused for everybody', () => {
     expect(() => masked({ minReports: 2 })).toThrow(/hides nothing/);
     expect(() => masked({ minReports: 3 })).toThrow(/none may drop out/);
     const plan = smallPlan({

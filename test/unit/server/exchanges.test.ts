@@ -106,6 +106,7 @@ async function stage(strategy: Strategy = twoSteps) {
     attempt: 0,
     limits: limitsOf(plan, { exchanges: 2, graceMs: 100 }),
     candidates: () => members.map(({ id }) => id),
+    checkCertificate: undefined,
     onCounted: () => {},
     emit: (event) => void events.push(event),
   });

@@ -1,6 +1,8 @@
 /** Noised sums at the coordinator: charged before they are opened, within the budget, with a clipping norm that moves. */
 import { describe, expect, test } from 'vitest';
 import { nodeCrypto } from '../../../protocol/crypto/node.ts';
+import { addWords } from '../../../protocol/fixed-point.ts';
+import type { ParticipantId } from '../../../protocol/ids.ts';
 import type { Offer } from '../../../protocol/messages.ts';
 import { gaussianEpsilon } from '../../../protocol/privacy/gaussian.ts';
 import { CLIP_NORM } from '../../../protocol/privacy/noised-exchange.ts';
@@ -9,7 +11,7 @@ import { buildReport } from '../../../protocol/report.ts';
 import { decodeSafetensors } from '../../../protocol/safetensors.ts';
 import { BROADCAST } from '../../../protocol/sections.ts';
 import { openFederation, resume, summaryOf } from '../../../server/federation.ts';
-import { openSums } from '../../../server/round-sums.ts';
+import { openSums, type Unmasked } from '../../../server/round-sums.ts';
 import { memoryStore } from '../../../server/store/memory.ts';
 import type { Store } from '../../../server/store/store.ts';
 import { identityOf, testPlan } from '../../e2e/server-harness.ts';
@@ -29,6 +31,13 @@ const FACTS = {
   bytesUp: 0,
   bytesDown: 0,
 };
+
+/** The sum of reports when its masks are off. */
+function sumOf(reports: readonly Int32Array[]): Unmasked {
+  const sum = new Int32Array(reports[0]!.length);
+  for (const words of reports) addWords(sum, words);
+  return { sum, participants: reports.map((_, i) => `p${i}` as ParticipantId) };
+}
 
 async function setting(privacy: object = {}, store: Store = memoryStore()) {
   const plan = planWith(privacy);
@@ -64,11 +73,10 @@ describe('the ledger', () => {
   test('[DP8] is charged with each sum, also of an attempt that is not committed, and both ε are in the summary', async () => {
     const { attempt, words, store, federation } = await setting({ epsilon: 10 });
     const failed = await attempt(0);
-    failed.sums.aggregation.add(words());
-    await failed.sums.close(() => FACTS);
+    await failed.sums.close(() => FACTS, sumOf([words()]));
     const { sums } = await attempt(1);
-    for (let k = 0; k < 5; k++) sums.aggregation.add(words());
-    const { commit, summary } = (await sums.close(() => ({ ...FACTS, attempt: 1 })))!;
+    const reports = Array.from({ length: 5 }, () => words());
+    const { commit, summary } = (await sums.close(() => ({ ...FACTS, attempt: 1 }), sumOf(reports)))!;
     expect(await store.ledger(federation.run)).toMatchObject([
       { round: 0, attempt: 0, exchange: 0, charge: { noiseMultiplier: 4 } },
       { round: 0, attempt: 1, exchange: 0, charge: { epsilon: summary.epsilon } },
@@ -84,9 +92,8 @@ describe('the ledger', () => {
     let opened = 0;
     for (;;) {
       const { sums } = await attempt(opened);
-      sums.aggregation.add(words());
       try {
-        await sums.close(() => FACTS);
+        await sums.close(() => FACTS, sumOf([words()]));
       } catch (thrown) {
         expect(thrown).toMatchObject({ code: 'privacy/budget-spent' });
         break;
@@ -108,15 +115,14 @@ describe('the ledger', () => {
     const { attempt, words } = await setting({}, store);
     const { sums } = await attempt(0);
     let opened = false;
-    const { open } = sums.aggregation;
-    Object.assign(sums.aggregation, {
-      open: () => {
+    const unmasked = {
+      ...sumOf([words()]),
+      get sum() {
         opened = true;
-        return open();
+        return words() as Int32Array<ArrayBuffer>;
       },
-    });
-    sums.aggregation.add(words());
-    await expect(sums.close(() => FACTS)).rejects.toThrow('the disk is full');
+    };
+    await expect(sums.close(() => FACTS, unmasked)).rejects.toThrow('the disk is full');
     expect(opened).toBe(false);
   });
 });
@@ -134,8 +140,8 @@ describe('a clipping norm that adapts', () => {
     const bytes = federation.shelf.chunk(bring.hash, 0).body;
     expect(decodeSafetensors(bytes).arrays[CLIP_NORM]!.data[0]).toBe(2);
     // every update is far shorter than 2, so the norm falls
-    for (let k = 0; k < 5; k++) sums.aggregation.add(words(2));
-    const { commit } = (await sums.close(() => FACTS))!;
+    const reports = Array.from({ length: 5 }, () => words(2));
+    const { commit } = (await sums.close(() => FACTS, sumOf(reports)))!;
     await store.commit(federation.run, commit);
     const next = await attempt(0);
     const moved = next.sums.starts[0]!.blobs.find(({ name }) => name === BROADCAST)!;

@@ -1,0 +1,204 @@
+/** Rounds under masks, whole: the same model as without, participants that vanish at every step, keys that are never used twice. */
+import { afterEach, describe, expect, test } from 'vitest';
+import { memoryStore } from '../../client/store.ts';
+import { modelOf } from '../../learning/model.ts';
+import { toHex } from '../../protocol/bytes.ts';
+import { decodeClientFrame, decodeServerFrame, encodeFrame } from '../../protocol/codec.ts';
+import { nodeCrypto } from '../../protocol/crypto/node.ts';
+import { flatten } from '../../protocol/flatten.ts';
+import type { ClientMessage, ServerMessage } from '../../protocol/messages.ts';
+import type { Plan } from '../../protocol/plan.ts';
+import type { RunResult } from '../../server/events.ts';
+import { certify, drawn, type Hall, type HallOptions, maskedHall, maskedPlan } from './masked-hall.ts';
+import { expectedModel, identityOf, parametersOf, testPlan } from './server-harness.ts';
+
+const open: Hall[] = [];
+afterEach(async () => {
+  for (const { coordinator, people } of open.splice(0)) {
+    await coordinator.stop();
+    for (const { stop } of people) stop.abort();
+  }
+});
+
+async function hall(plan: Plan, options: HallOptions) {
+  const at = await maskedHall(plan, options);
+  open.push(at);
+  return at;
+}
+
+/** The largest distance from federated averaging, written down naively, of these participants. */
+function errorOf(plan: Plan, result: RunResult, at: Hall, who: readonly number[]): number {
+  const before = flatten(modelOf(plan).init(plan.seed), modelOf(plan).aggregated);
+  const updates = who.map((i) => drawn({ plan, participant: at.identities[i]!.id, round: 0 }));
+  const expected = expectedModel(plan, before, updates);
+  return parametersOf(plan, result.model).reduce((worst, x, i) => Math.max(worst, Math.abs(x - expected[i]!)), 0);
+}
+
+const EVERYONE = [0, 1, 2, 3, 4, 5];
+const answering = (step: string) => (m: ClientMessage) => m.type === 'answer' && m.step === step;
+
+describe('a round under masks', () => {
+  test('gives the model that the same round gives when reports are sealed', async () => {
+    const rounds = { count: 2, cohort: 6, minReports: 4 };
+    const masked = await hall(maskedPlan({ rounds }), { count: 6 });
+    const sealed = await hall(testPlan({ rounds }), { count: 6 });
+    const [a, b] = await Promise.all([masked.run, sealed.run]);
+    expect(a.modelHash).toBe(b.modelHash);
+    expect(a.history.map(({ loss, weight, participants }) => [loss, weight, participants])).toEqual(
+      b.history.map(({ loss, weight, participants }) => [loss, weight, participants]),
+    );
+    const results = await Promise.all(masked.people.map(({ result }) => result));
+    expect(results.map(({ ended, reports }) => [ended, reports])).toEqual(EVERYONE.map(() => ['finished', 2]));
+  });
+
+  test('in which everyone is certified and in which one exchange follows another', async () => {
+    const operator = await identityOf('operator');
+    const plan = maskedPlan({
+      strategy: { name: 'shared-statistics' },
+      training: { steps: 1, batch: 2, optimiser: { name: 'adam', learningRate: 0.1 } },
+      admission: { certificates: 'required', operatorKey: operator.id },
+    });
+    const certificates = await Promise.all(
+      EVERYONE.map(async (i) => certify(operator, await identityOf(`masked-${i}`))),
+    );
+    const at = await hall(plan, { count: 6, join: (i) => ({ certificate: certificates[i]! }) });
+    const result = await at.run;
+    expect(result.history.map(({ participants }) => participants)).toEqual([6]);
+    expect(at.events.filter(({ type }) => type === 'aggregating')).toHaveLength(2);
+  });
+
+  test.each([
+    ['before its keys', answering('advertisement'), [0, 1, 2, 3, 5]],
+    ['before its shares', answering('sealed-shares'), [0, 1, 2, 3, 5]],
+    ['before its masked words', (m: ClientMessage) => m.type === 'upload', [0, 1, 2, 3, 5]],
+    ['in the middle of its masked words', (m: ClientMessage) => m.type === 'put', [0, 1, 2, 3, 5]],
+    ['before it agrees', answering('agreement'), EVERYONE],
+    ['before it unmasks', answering('unmasking'), EVERYONE],
+  ])('[MS2] one that vanishes for good %s costs the others nothing', async (_when, at, counted) => {
+    const masked = await hall(maskedPlan(), { count: 6, fates: { 4: { at, gone: true } } });
+    const result = await masked.run;
+    expect(errorOf(masked.plan, result, masked, counted)).toBeLessThan(1e-6);
+    expect(result.history[0]).toMatchObject({ attempt: 0, participants: counted.length });
+  });
+
+  test.each(['advertisement', 'sealed-shares', 'agreement', 'unmasking'])(
+    '[MS3] [RD8] one that loses its connection at its %s and comes back is in it',
+    async (step) => {
+      const masked = await hall(maskedPlan(), {
+        count: 6,
+        fates: { 2: { at: answering(step) } },
+        coordinator: { graceMs: 5000 },
+      });
+      const result = await masked.run;
+      expect(errorOf(masked.plan, result, masked, EVERYONE)).toBeLessThan(1e-6);
+      expect(masked.people[2]!.trainer.inputs).toHaveLength(1);
+      expect((await masked.people[2]!.result).reports).toBe(1);
+    },
+  );
+
+  test('[MS2] of which too few are left fails, and is tried again with new keys', async () => {
+    const keys: string[] = [];
+    let dumb = true;
+    const masked = await hall(maskedPlan(), {
+      count: 6,
+      coordinator: { stageMs: 200 },
+      wire: (connection, index) => ({
+        ...connection,
+        send: async (frame) => {
+          const { message, body } = decodeClientFrame(frame);
+          if (message.type === 'answer' && message.step === 'advertisement') keys.push(toHex(body!));
+          // three of them fall silent before their masked words
+          if (!(dumb && index > 2 && message.type === 'upload')) await connection.send(frame);
+        },
+      }),
+    });
+    const failed = await masked.event('failed');
+    dumb = false;
+    expect(failed).toMatchObject({ attempt: 0, retry: true, code: 'round/too-few-reports' });
+    const result = await masked.run;
+    expect(errorOf(masked.plan, result, masked, EVERYONE)).toBeLessThan(1e-6);
+    expect(result.history[0]).toMatchObject({ attempt: 1, participants: 6 });
+    expect(keys).toHaveLength(12);
+    expect(new Set(keys).size).toBe(12);
+  });
+
+  test('[MS1] answers again what was answered before, and nothing else in its place', async () => {
+    const again: ServerMessage[] = [];
+    const other: ServerMessage[] = [];
+    const masked = await hall(maskedPlan(), {
+      count: 6,
+      wire: (connection, index) => {
+        if (index !== 3) return connection;
+        return {
+          ...connection,
+          send: async (frame) => {
+            await connection.send(frame);
+            const { message, body } = decodeClientFrame(frame);
+            if (message.type !== 'answer') return;
+            await connection.send(encodeFrame({ ...message, id: 1_000_000 + message.id }, body));
+            await connection.send(encodeFrame({ ...message, id: 2_000_000 + message.id }, body!.slice(1)));
+          },
+          onFrame: (receive) =>
+            connection.onFrame((frame) => {
+              const { message } = decodeServerFrame(frame);
+              const re = 're' in message ? (message.re ?? 0) : 0;
+              if (re < 1_000_000) receive(frame);
+              else (re < 2_000_000 ? again : other).push(message);
+            }),
+        };
+      },
+    });
+    const result = await masked.run;
+    expect(errorOf(masked.plan, result, masked, EVERYONE)).toBeLessThan(1e-6);
+    await expect.poll(() => other.length).toBe(4);
+    expect(again.map(({ type }) => type)).toEqual(['ok', 'ok', 'ok', 'ok']);
+    expect(other.map(({ type }) => type)).toEqual(['error', 'error', 'error', 'error']);
+  });
+
+  test('[MS4] in which somebody sends other words than a report can hold fails when the masks are off', async () => {
+    const mauled = {
+      ...nodeCrypto,
+      applyMasks: async (words: Int32Array, masks: Parameters<typeof nodeCrypto.applyMasks>[1]) => {
+        await nodeCrypto.applyMasks(words, masks);
+        for (let i = 0; i < words.length; i++) words[i]! ^= 0x5a5a5a5a;
+      },
+    };
+    const masked = await hall(maskedPlan(), { count: 6, join: (i) => (i === 1 ? { crypto: mauled } : {}) });
+    expect(await masked.event('failed')).toMatchObject({ code: 'report/out-of-bounds' });
+  });
+
+  test('[MS6] is left by one for whom the certificates of the others do not hold, whatever the coordinator thinks', async () => {
+    const operator = await identityOf('operator');
+    const plan = maskedPlan({ admission: { certificates: 'required', operatorKey: operator.id } });
+    const certificates = await Promise.all(
+      EVERYONE.map(async (i) => certify(operator, await identityOf(`masked-${i}`))),
+    );
+    const inTwoYears = Date.now() + 2 * 365 * 86_400_000;
+    const masked = await hall(plan, {
+      count: 6,
+      join: (i) => ({ certificate: certificates[i]!, ...(i === 5 ? { now: () => inTwoYears } : {}) }),
+    });
+    await expect(masked.people[5]!.result).rejects.toThrow(
+      expect.objectContaining({ code: 'auth/certificate-invalid' }),
+    );
+    expect((await masked.run).history[0]).toMatchObject({ participants: 5 });
+  });
+
+  test('[MS5] counts as a contribution when its masked words leave, not before', async () => {
+    const notebooks: Record<string, number>[] = [];
+    const masked = await hall(maskedPlan({ rounds: { cohort: 8 } }), {
+      count: 8,
+      fates: { 0: { at: answering('sealed-shares'), gone: true }, 1: { at: answering('agreement'), gone: true } },
+      join: (i) => {
+        const store = memoryStore();
+        const write = async (name: string, value: Uint8Array): Promise<void> => {
+          if (name.startsWith('notebook')) notebooks[i] = JSON.parse(new TextDecoder().decode(value)).contributions;
+          await store.write(name, value);
+        };
+        return { store: { ...store, write } };
+      },
+    });
+    await masked.run;
+    expect(notebooks.slice(0, 2).map((counts) => Object.values(counts))).toEqual([[], [1]]);
+  });
+});
