@@ -12,6 +12,7 @@ import { createPool } from '../learning/pool/pool.ts';
 import type { TrainingPool } from '../learning/pool/scheduler.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { decodeSafetensors } from '../protocol/safetensors.ts';
+import { averagedRow } from '../simulations/averaged-row.ts';
 import { openExperiment } from '../simulations/experiment.ts';
 import { runFederation } from '../simulations/federation.ts';
 import { shardsOf } from '../simulations/main-job.ts';
@@ -56,8 +57,13 @@ async function partitionRows(context: RowContext, partition: Partition): Promise
   const sources = shards.map((indices) => ({ ...experiment.train, indices }));
   const { result } = await runFederation({ plan, transport: 'memory', sources, pool, signal });
   const model = decodeSafetensors(result.model).arrays;
-  const [local, federated] = await Promise.all([localRow(context, shards), probeRow(context, 'federated', model)]);
-  return { local, federated, federatedFinetuned: await fineTunedRow(context, model, federated.penalties) };
+  const [local, federated, averaged] = await Promise.all([
+    localRow(context, shards),
+    probeRow(context, 'federated', model),
+    averagedRow(context, shards),
+  ]);
+  const federatedFinetuned = await fineTunedRow(context, model, federated.penalties);
+  return { local, fedavg: averaged ?? federated, federated, federatedFinetuned };
 }
 
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;

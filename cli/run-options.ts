@@ -20,7 +20,7 @@ export function takePartition(
   }
   const rest = overrides.filter((o) => !isAlpha(o));
   if (last) return { partition: { kind: 'dirichlet', alpha: last.value as number }, overrides: rest };
-  return { partition: flag ?? { kind: 'dirichlet', alpha: 0.5 }, overrides: rest };
+  return { partition: flag ?? { kind: 'dirichlet', alpha: 0.1 }, overrides: rest };
 }
 
 /** `runs/digits-20260131-235959`, in local time. */

@@ -16,6 +16,7 @@ import type { Plan } from '../protocol/plan.ts';
 import { decodeSafetensors } from '../protocol/safetensors.ts';
 import type { NamedArrays } from '../protocol/tensors.ts';
 import { trustStatement } from '../protocol/trust.ts';
+import { averagedRow } from './averaged-row.ts';
 import { type Experiment, openExperiment } from './experiment.ts';
 import { type FederationRun, runFederation } from './federation.ts';
 import type { SimulationIo } from './io.ts';
@@ -61,12 +62,7 @@ function rowProgress(io: SimulationIo): RowContext['onProgress'] {
   };
 }
 
-interface Rows {
-  readonly rows: MainJobResult['rows'];
-  readonly chosen: Record<string, string>;
-  readonly knn: number;
-  readonly rankMe: number;
-}
+type Rows = Pick<MainJobResult, 'rows' | 'alone' | 'chosen' | 'knn' | 'rankMe'>;
 
 const listed = (labels: readonly number[], values: readonly (string | number)[]): string =>
   labels.map((k, i) => `${values[i]} at ${k}`).join(', ');
@@ -83,17 +79,19 @@ async function judge(
     const probed = await probeRow(context, 'federated', model);
     return [probed, await fineTunedRow(context, model, probed.penalties)];
   };
-  const [central, local, scratch, [federated, federatedFinetuned], pixels, random, quality] = await Promise.all([
-    centralRow(context),
-    localRow(context, shards),
-    scratchRow(context, quick),
-    federatedWithFineTuning(),
-    probeRow(context, 'pixels'),
-    probeRow(context, 'random', modelOf(plan).init(plan.seed)),
-    embedSplits(context, 'quality', model).then((embedded) =>
-      pool.run('evaluate', { ...embedded, classes: experiment.classes.length, ...plan.evaluation.knn }, { signal }),
-    ),
-  ]);
+  const [central, averaged, local, scratch, [federated, federatedFinetuned], pixels, random, quality] =
+    await Promise.all([
+      centralRow(context),
+      averagedRow(context, shards),
+      localRow(context, shards),
+      scratchRow(context, quick),
+      federatedWithFineTuning(),
+      probeRow(context, 'pixels'),
+      probeRow(context, 'random', modelOf(plan).init(plan.seed)),
+      embedSplits(context, 'quality', model).then((embedded) =>
+        pool.run('evaluate', { ...embedded, classes: experiment.classes.length, ...plan.evaluation.knn }, { signal }),
+      ),
+    ]);
   const { labelsPerClass } = experiment;
   const chosen = {
     'from scratch': listed(
@@ -104,8 +102,9 @@ async function judge(
     'penalty of the centralised probe': listed(labelsPerClass, central.penalties),
     'penalty on pixels': listed(labelsPerClass, pixels.penalties),
   };
-  const rows = { pixels, random, scratch, local, central, federated, federatedFinetuned };
-  return { rows: strip(rows), chosen, knn: quality.knn, rankMe: quality.rankMe };
+  const fedavg = averaged ?? federated;
+  const rows = { pixels, random, scratch, local, central, fedavg, federated, federatedFinetuned };
+  return { rows: strip(rows), alone: local.alone, chosen, knn: quality.knn, rankMe: quality.rankMe };
 }
 
 /** The curves alone, without what was chosen for them. */
@@ -165,6 +164,7 @@ export async function runMainJob(options: MainJobOptions, io: SimulationIo): Pro
       bytesUp: result.bytesUp,
       bytesDown: result.bytesDown,
       engine: pool.engine,
+      strategy: plan.strategy.name,
       privacyMode: plan.privacy.mode,
       privacyStatement: trustStatement(plan),
       modelHash: result.modelHash,

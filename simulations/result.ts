@@ -5,7 +5,16 @@ import { type LabelCurve, labelCurve } from '../learning/evaluation/label-budget
 import type { RoundSummary } from '../server/events.ts';
 
 /** The rows of the table, in the order in which they are shown. */
-export const ROWS = ['pixels', 'random', 'scratch', 'local', 'central', 'federated', 'federatedFinetuned'] as const;
+export const ROWS = [
+  'pixels',
+  'random',
+  'scratch',
+  'local',
+  'central',
+  'fedavg',
+  'federated',
+  'federatedFinetuned',
+] as const;
 export type RowName = (typeof ROWS)[number];
 
 /** What each row is, in the words of the table. */
@@ -15,6 +24,7 @@ export const ROW_LABELS: Readonly<Record<RowName, string>> = {
   scratch: 'from scratch, same labels and augmentation',
   local: 'local-only SSL (mean of participants)',
   central: 'centralised SSL, same samples seen',
+  fedavg: 'federated SSL by plain averaging, same samples seen',
   federated: 'federated SSL + linear probe',
   federatedFinetuned: 'federated SSL + fine-tuning (LP-FT)',
 };
@@ -44,6 +54,10 @@ export interface MainJobResult {
   readonly testImages: number;
   readonly labelsPerClass: readonly number[];
   readonly rows: Readonly<Record<RowName, LabelCurve>>;
+  /** Accuracy of each participant's own encoder, had it trained alone, per label count. */
+  readonly alone: readonly (readonly number[])[];
+  /** Name of the plan's strategy. */
+  readonly strategy: string;
   /** Accuracy with a weighted k-nearest-neighbour vote over all labelled training images, and the RankMe of test features. */
   readonly knn: number;
   readonly rankMe: number;

@@ -88,7 +88,10 @@ export async function centralRow(context: RowContext): Promise<ProbeCurve> {
 }
 
 /** Each participant alone, on its own images, for as many steps as in the federated run: the mean over the participants. */
-export async function localRow(context: RowContext, shards: readonly Int32Array[]): Promise<ProbeCurve> {
+export async function localRow(
+  context: RowContext,
+  shards: readonly Int32Array[],
+): Promise<ProbeCurve & { readonly alone: readonly (readonly number[])[] }> {
   const { plan, experiment } = context;
   const done = shards.map(() => 0);
   const curves = await Promise.all(
@@ -114,5 +117,5 @@ export async function localRow(context: RowContext, shards: readonly Int32Array[
   const draws = experiment.draws.map((list, i) =>
     list.map((_, j) => curves.reduce((sum, curve) => sum + curve.draws[i]![j]!, 0) / curves.length),
   );
-  return { ...labelCurve(draws), penalties: [] };
+  return { ...labelCurve(draws), penalties: [], alone: curves.map(({ mean }) => mean) };
 }

@@ -7,6 +7,7 @@ const COLOURS: Readonly<Record<RowName, string>> = {
   scratch: '#d97706',
   local: '#a855f7',
   central: '#64748b',
+  fedavg: '#be123c',
   federated: '#2563eb',
   federatedFinetuned: '#0f766e',
 };
@@ -131,8 +132,49 @@ function partitionChart({ partitionMatrix, classes, partition }: MainJobResult):
   };
 }
 
+/** Each participant alone, and the same participants together, in two ways: what who holds what does to each. */
+function togetherChart({ alone, rows, labelsPerClass }: MainJobResult): Chart {
+  const line = (row: RowName): object => ({
+    type: 'line',
+    label: ROW_LABELS[row],
+    data: alone.map(() => percent(rows[row].mean[0]!)),
+    borderColor: COLOURS[row],
+    backgroundColor: COLOURS[row],
+    pointRadius: 0,
+    borderWidth: row === 'federated' ? 3 : 2,
+    borderDash: row === 'scratch' ? [5, 4] : [],
+  });
+  return {
+    id: 'together',
+    title: `Alone and together: accuracy with ${labelsPerClass[0]} label${labelsPerClass[0] === 1 ? '' : 's'} per class`,
+    note: 'Bars: an encoder that each participant trained by itself, on what the picture above says that it holds. Lines: the encoders that they trained together, and the baseline that needs no pre-training.',
+    config: {
+      type: 'bar',
+      data: {
+        labels: alone.map((_, i) => `participant ${i + 1}`),
+        datasets: [
+          line('federated'),
+          line('fedavg'),
+          line('scratch'),
+          {
+            label: 'this participant alone',
+            data: alone.map((means) => percent(means[0]!)),
+            backgroundColor: '#a855f755',
+          },
+        ],
+      },
+      options: {
+        maintainAspectRatio: false,
+        animation: false,
+        scales: { y: axis('test accuracy, %', { suggestedMin: 40 }) },
+      },
+    },
+  };
+}
+
 export const chartsOf = (result: MainJobResult): readonly Chart[] => [
   accuracyChart(result),
   roundsChart(result),
   partitionChart(result),
+  togetherChart(result),
 ];

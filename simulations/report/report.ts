@@ -60,6 +60,20 @@ function facts(result: MainJobResult): string {
   return items.map(([k, v]) => `<div><dt>${escapeHtml(k)}</dt><dd>${escapeHtml(v)}</dd></div>`).join('');
 }
 
+/** Why the two federated rows differ, in words for whoever reads only this. */
+function explanation({ strategy, rows, labelsPerClass }: MainJobResult): string {
+  if (strategy !== 'shared-statistics') return '';
+  const difference = rows.federated.mean.map((mean, i) => {
+    const points = 100 * (mean - rows.fedavg.mean[i]!);
+    return `${points >= 0 ? '+' : '−'}${Math.abs(points).toFixed(1)} at ${labelsPerClass[i]}`;
+  });
+  return `<section><h2>Why they share statistics</h2>
+<p>Learning without labels, an encoder must tell images apart. A participant that holds one or two classes and trains by itself pushes its own images apart, since it has no others;
+averaging ten such encoders does not undo it. The loss used here depends on everybody else’s images through one small matrix only, the mean correlation of the projected features.
+So in each round the participants first add up their matrices, and then, knowing the sum, their gradients: what comes out is the step that one machine with all the images would have taken, however
+they are spread. No participant sees another’s images or matrix, only sums. Points over plain averaging of weights, with as many images seen: ${difference.join(', ')} labels per class.</p></section>`;
+}
+
 /** @param planText the resolved plan, as it is stored in the run folder */
 export function renderReport(result: MainJobResult, planText: string): string {
   const charts = chartsOf(result);
@@ -83,6 +97,7 @@ export function renderReport(result: MainJobResult, planText: string): string {
 <section><h2>What the labels were worth</h2>${table(result)}${quick}
 <p class="note">Accuracy on ${result.testImages} held-out images, touched once at the end. What was chosen, was chosen on a validation split of the training images:</p><ul class="note">${chosen}</ul></section>
 ${sections}
+${explanation(result)}
 <section><h2>What the coordinator could see</h2><p>${escapeHtml(result.privacyStatement)}</p></section>
 <section><h2>To run it again</h2><p>Seed ${result.seed}. Final encoder (SHA-256 of its safetensors bytes): <code>${escapeHtml(result.modelHash)}</code></p>
 <details><summary>The resolved plan</summary><pre>${escapeHtml(planText)}</pre></details></section>

@@ -4,18 +4,26 @@ import { type Matrix, mean } from './network.ts';
 const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((sum, v, i) => sum + v * b[i]!, 0);
 const norm = (a: readonly number[]): number => Math.sqrt(dot(a, a));
 
-/** −(2/B)·Σ⟨c(z₁), c(z₂)⟩ + ‖(1/2B)·Σ c(z)c(z)ᵀ‖²_F, c(z) = z·min(1, √μ/‖z‖) */
-export function spectral(first: Matrix, second: Matrix, mu: number): number {
-  const clip = (z: readonly number[]): number[] =>
-    z.map((v) => (norm(z) === 0 ? v : v * Math.min(1, Math.sqrt(mu) / norm(z))));
-  const [one, two] = [first.map(clip), second.map(clip)];
-  const agreement = mean(one.map((z, i) => dot(z, two[i]!)));
-  const all = [...one, ...two];
-  let squared = 0;
-  for (let i = 0; i < all[0]!.length; i++)
-    for (let j = 0; j < all[0]!.length; j++) squared += mean(all.map((z) => z[i]! * z[j]!)) ** 2;
-  return -2 * agreement + squared;
+/** c(z) = z·min(1, √μ/‖z‖) */
+const shortened = (z: readonly number[], mu: number): number[] =>
+  z.map((v) => (norm(z) === 0 ? v : v * Math.min(1, Math.sqrt(mu) / norm(z))));
+
+/** −(2/B)·Σ⟨c(z₁), c(z₂)⟩ */
+export const attraction = (first: Matrix, second: Matrix, mu: number): number =>
+  -2 * mean(first.map((z, i) => dot(shortened(z, mu), shortened(second[i]!, mu))));
+
+/** (1/2B)·Σ c(z)c(z)ᵀ over both views */
+export function correlation(first: Matrix, second: Matrix, mu: number): Matrix {
+  const all = [...first, ...second].map((z) => shortened(z, mu));
+  return all[0]!.map((_, i) => all[0]!.map((_, j) => mean(all.map((z) => z[i]! * z[j]!))));
 }
+
+/** −(2/B)·Σ⟨c(z₁), c(z₂)⟩ + ‖R‖²_F */
+export const spectral = (first: Matrix, second: Matrix, mu: number): number =>
+  attraction(first, second, mu) +
+  correlation(first, second, mu)
+    .flat()
+    .reduce((sum, r) => sum + r * r, 0);
 
 /** Mean over all 2B views of −log( e^{s(i, partner)/τ} / Σ_{j≠i} e^{s(i, j)/τ} ), s the cosine similarity. */
 export function ntXent(first: Matrix, second: Matrix, temperature: number): number {

@@ -48,7 +48,7 @@ test('alpha is taken out of the overrides, and outweighs --partition', () => {
   expect(taken.partition).toEqual({ kind: 'dirichlet', alpha: 0.1 });
   expect(taken.overrides).toEqual([parseOverride('rounds=3')]);
   expect(takePartition([], { kind: 'iid' }).partition).toEqual({ kind: 'iid' });
-  expect(takePartition([], undefined).partition).toEqual({ kind: 'dirichlet', alpha: 0.5 });
+  expect(takePartition([], undefined).partition).toEqual({ kind: 'dirichlet', alpha: 0.1 });
   for (const bad of ['alpha=0', 'alpha=-1', 'alpha=x', 'alpha=.inf']) {
     expect(() => takePartition([parseOverride(bad)], undefined)).toThrow('alpha must be a number above 0');
   }

@@ -1,0 +1,45 @@
+/**
+ * The row `fedavg`: the same participants, images, task and encoder, and as many samples seen, but each trains by itself between two
+ * averagings of weights. What strategy `shared-statistics` is compared with.
+ */
+import type { ProbeCurve } from '../learning/evaluation/label-budget.ts';
+import { completePlan } from '../learning/registry.ts';
+import type { Plan } from '../protocol/plan.ts';
+import { decodeSafetensors } from '../protocol/safetensors.ts';
+import { runFederation } from './federation.ts';
+import { probeRow, type RowContext } from './rows.ts';
+
+/** Local steps between two averagings. */
+const STEPS = 10;
+const OPTIMISER = { name: 'adam', learningRate: 1e-3 };
+
+/** The plan with plain averaging in the place of its strategy; the sum being the same under every privacy mode, reports are sealed. */
+export function averagedPlan(plan: Plan): Plan {
+  const { clipNorm, weights, maxExamples } = plan.privacy;
+  return completePlan({
+    ...plan,
+    strategy: { name: 'fedavg' },
+    rounds: { ...plan.rounds, count: Math.ceil((plan.rounds.count * plan.training.steps) / STEPS) },
+    training: { steps: STEPS, batch: plan.training.batch, optimiser: OPTIMISER, schedule: { name: 'cosine' } },
+    privacy: { mode: 'sealed', clipNorm, weights, maxExamples },
+  });
+}
+
+/** The whole federated run by plain averaging, over the in-memory transport; undefined if the plan itself averages. */
+export async function averagedRow(context: RowContext, shards: readonly Int32Array[]): Promise<ProbeCurve | undefined> {
+  const { experiment, pool, signal, onProgress } = context;
+  if (context.plan.strategy.name === 'fedavg') return undefined;
+  const plan = averagedPlan(context.plan);
+  const { result } = await runFederation({
+    plan,
+    transport: 'memory',
+    sources: shards.map((indices) => ({ ...experiment.train, indices })),
+    pool,
+    initialModel: context.initialModel,
+    signal,
+    onEvent: (event) => {
+      if (event.type === 'committed') onProgress('fedavg', (event.summary.round + 1) / plan.rounds.count);
+    },
+  });
+  return probeRow(context, 'fedavg', decodeSafetensors(result.model).arrays);
+}
