@@ -15,13 +15,15 @@ const OPTIMISER = { name: 'adam', learningRate: 1e-3 };
 
 /** The plan with plain averaging in the place of its strategy; the sum being the same under every privacy mode, reports are sealed. */
 export function averagedPlan(plan: Plan): Plan {
-  const { clipNorm, weights, maxExamples } = plan.privacy;
+  const { privacy } = plan;
+  const weights =
+    'maxExamples' in privacy ? { weights: privacy.weights, maxExamples: privacy.maxExamples } : { weights: 'uniform' };
   return completePlan({
     ...plan,
     strategy: { name: 'fedavg' },
     rounds: { ...plan.rounds, count: Math.ceil((plan.rounds.count * plan.training.steps) / STEPS) },
     training: { steps: STEPS, batch: plan.training.batch, optimiser: OPTIMISER, schedule: { name: 'cosine' } },
-    privacy: { mode: 'sealed', clipNorm, weights, maxExamples },
+    privacy: { mode: 'sealed', clipNorm: privacy.clipNorm, ...weights },
   });
 }
 
