@@ -1,7 +1,8 @@
 // Writes protocol/vectors/*.json from dist/: byte-exact examples of everything that SPEC.md lays out; and the table of errors in
 // SPEC.md. test/spec/ checks both. Bytes are written as {"$hex": "…"}. Run `npm run build` first.
-import { createHash } from 'node:crypto';
+import builtinCrypto, { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -21,6 +22,14 @@ const { encodeSafetensors } = await load('safetensors');
 const { suites } = await load('sealing/suites');
 const { exchangesOf } = await load('sections');
 const { float32, int32 } = await load('tensors');
+const secagg = {
+  ...(await load('secagg/boxes')),
+  ...(await load('secagg/groups')),
+  ...(await load('secagg/objects')),
+  ...(await load('secagg/participant')),
+  ...(await load('secagg/statements')),
+};
+const { openServerSession } = await import(join(root, 'dist', 'server', 'secagg', 'session.js'));
 
 const fill = (byte, length = 32) => new Uint8Array(length).fill(byte);
 /** The plaintext of long examples: byte i is (131·i + ⌊i/256⌋) mod 256. */
@@ -398,6 +407,108 @@ const models = [
   file: encodeSafetensors(arrays, metadata),
 }));
 write('safetensors', 'SPEC.md §7: tensors (data as little-endian bytes) and the one file that they make.', { models });
+
+// ------------------------------------------------------------------ secure aggregation
+
+/** A whole session of seven with two exchanges, of whom one is lost in each; random bytes are counted up from a hash. */
+async function secaggVector() {
+  let drawn = 0;
+  const numbered = (i) => createHash('sha256').update(`tacit secagg vector ${i}`).digest();
+  const randomBytes = (length) => new Uint8Array(numbered(drawn++)).slice(0, length);
+  const crypto = { ...nodeCrypto, randomBytes };
+  const exchanges = [6, 9];
+  const seeds = Array.from({ length: 7 }, (_, i) => fill(0x80 + i));
+  const people = await Promise.all(seeds.map((seed) => identities.identityFromSeed(crypto, seed)));
+  const order = people.map((_, i) => i).sort((a, b) => Buffer.compare(people[a].publicKey, people[b].publicKey));
+  const terms = { offerHash, planHash, modelHash, exchanges, minCohort: 4, maxCohort: 10 };
+  const sessions = order.map((i) =>
+    secagg.openSession({
+      ...{ ...terms, crypto, identity: people[i], serverKey: server.publicKey },
+      ...{ policyMinCohort: 3, certificate: new Uint8Array(0) },
+    }),
+  );
+  const coordinator = openServerSession({ ...terms, crypto: nodeCrypto, identity: server });
+  const id = (k) => people[order[k]].id;
+  const all = sessions.map((_, k) => k);
+  const wordsOf = (k, e) =>
+    Int32Array.from({ length: exchanges[e] }, (_, w) => Math.imul(k * 31 + e * 7 + w + 1, 0x9e3779b1));
+
+  const advertisements = [];
+  for (const k of all) advertisements.push(await sessions[k].advertise());
+  for (const k of all) await coordinator.advertised(id(k), advertisements[k]);
+  const roster = (await coordinator.roster()).get(id(0));
+  const shares = [];
+  for (const k of all) shares.push(await sessions[k].share(roster));
+  for (const k of all) await coordinator.shared(id(k), shares[k]);
+  const deliveries = await coordinator.delivery();
+  for (const k of all) await sessions[k].receive(deliveries.get(id(k)));
+  const rounds = [];
+  let alive = all;
+  for (const [e] of exchanges.entries()) {
+    const startHash = e === 0 ? modelHash : await secagg.startHashOf(nodeCrypto, [modelHash, fill(0x90)]);
+    const members = alive;
+    alive = members.filter((k) => k !== 1 + 3 * e);
+    const masked = new Map();
+    for (const k of members) masked.set(k, (await sessions[k].mask(e, wordsOf(k, e), startHash)).slice());
+    for (const k of alive) coordinator.masked(id(k), e, new Int32Array(masked.get(k).slice().buffer));
+    const survivors = (await coordinator.survivors(e, startHash)).get(id(alive[0]));
+    const agreement = new Map();
+    for (const k of alive) agreement.set(k, await sessions[k].agree(survivors));
+    for (const k of alive) await coordinator.agreed(id(k), agreement.get(k));
+    const agreements = (await coordinator.agreements(e)).get(id(alive[0]));
+    const unmasking = new Map();
+    for (const k of alive) unmasking.set(k, await sessions[k].unmask(agreements));
+    for (const k of alive) await coordinator.unmasking(id(k), unmasking.get(k));
+    const { sum } = await coordinator.open(e);
+    rounds.push({
+      startHash,
+      words: members.map((k) => ({ participant: k, words: wordsOf(k, e), masked: masked.get(k) })),
+      survivors,
+      agreements: alive.map((k) => ({ participant: k, body: agreement.get(k) })),
+      shown: agreements,
+      unmaskings: alive.map((k) => ({ participant: k, body: unmasking.get(k) })),
+      sum,
+    });
+  }
+  const entries = secagg.decodeRoster(roster, exchanges.length).entries;
+  const groups = await secagg.drawGroups(nodeCrypto, offerHash, entries, 4);
+  return {
+    ...{ offerHash, planHash, serverKey: server.publicKey, exchanges },
+    // secrets in the order in which a participant draws them: s of each exchange, c; then (all have advertised) b of each exchange
+    participants: all.map((k) => ({
+      seed: seeds[order[k]],
+      maskSecrets: exchanges.map((_, e) => new Uint8Array(numbered(k * (exchanges.length + 1) + e))),
+      channelSecret: new Uint8Array(numbered(k * (exchanges.length + 1) + exchanges.length)),
+      advertisement: advertisements[k],
+      shares: shares[k],
+    })),
+    sessionId: sessions[0].sessionId,
+    roster,
+    deliveries: all.map((k) => deliveries.get(id(k))),
+    rounds,
+    groupsOfFour: groups.map((group) => group.map(({ identity }) => identity)),
+  };
+}
+/** shamir-secret-sharing takes its coefficients from node:crypto; for the vectors they are counted up too. */
+async function withFixedCoefficients(make) {
+  const { randomBytes } = builtinCrypto;
+  let drawn = 0;
+  builtinCrypto.randomBytes = (length) =>
+    createHash('shake256', { outputLength: length }).update(`${drawn++}`).digest();
+  syncBuiltinESMExports();
+  try {
+    return await make();
+  } finally {
+    builtinCrypto.randomBytes = randomBytes;
+    syncBuiltinESMExports();
+  }
+}
+
+write(
+  'secagg',
+  'SPEC.md §13: a session of seven with two exchanges; one participant is lost in each. Participants are numbered by the roster.',
+  await withFixedCoefficients(secaggVector),
+);
 
 // ------------------------------------------------------------------ the table of errors in SPEC.md
 

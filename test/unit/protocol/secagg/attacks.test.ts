@@ -466,7 +466,7 @@ describe('A16 P5 nothing in the clear', () => {
   });
 });
 
-describe('P9 secrets are erased', () => {
+describe('[SA11] P9 secrets are erased', () => {
   /** A provider that remembers the secrets that it gave out. */
   function watched(): { crypto: CryptoProvider; secrets: Uint8Array[] } {
     const secrets: Uint8Array[] = [];
@@ -539,7 +539,7 @@ describe('P9 secrets are erased', () => {
 describe('P6 a network that does what it likes', () => {
   test('the exact sum of those who are in it, or a clean end', async () => {
     let sums = 0;
-    for (let seed = 0; seed < 25; seed++) {
+    for (let seed = 0; seed < 12; seed++) {
       const rng = stream(seed, 'secagg/network');
       const earlier: Uint8Array[] = [];
       const { cohort, opened, failure, errors } = await attacked(
@@ -563,7 +563,7 @@ describe('P6 a network that does what it likes', () => {
         expect(equalBytes(asBytes(sum.sum), asBytes(plain)), `seed ${seed}`).toBe(true);
       }
     }
-    expect(sums).toBeGreaterThan(5);
+    expect(sums).toBeGreaterThan(3);
   });
 
   test('a body that comes again has the same answer, and is no further news', async () => {

@@ -200,7 +200,7 @@ describe('P7 one participant against any coordinator', () => {
   test('[SA8] A2 never both secrets of one member, nor less than t of either, whatever is asked', () => {
     let reveals = 0;
     let finished = 0;
-    for (let seed = 0; seed < 3000; seed++) {
+    for (let seed = 0; seed < 1000; seed++) {
       const rng = stream(seed, 'secagg/any-coordinator');
       const size = 3 + rng.below(14);
       const exchanges = 1 + rng.below(3);
@@ -233,11 +233,11 @@ describe('P7 one participant against any coordinator', () => {
         }
       }
     }
-    expect(reveals).toBeGreaterThan(300);
-    expect(finished).toBeGreaterThan(100);
+    expect(reveals).toBeGreaterThan(150);
+    expect(finished).toBeGreaterThan(50);
   });
 
-  test('[SA8] no step goes back or comes twice', () => {
+  test('[SA6] [SA8] no step goes back or comes twice', () => {
     const group = { size: 4, self: 0, floor: 3 };
     const all = everyone(4);
     const course: ParticipantEvent[] = [

@@ -8,7 +8,7 @@ const others = (lost: readonly number[], n: number): number[] =>
   Array.from({ length: n }, (_, i) => i).filter((i) => !lost.includes(i));
 
 describe('exact sums', () => {
-  test.each([3, 4, 5, 7, 10, 23])('[SA1] %i participants, nobody lost', async (n) => {
+  test.each([3, 4, 7, 13])('[SA1] %i participants, nobody lost', async (n) => {
     const terms = { minCohort: n, allowNoDropout: true };
     const cohort = await openCohort({ participants: n, minCohort: n, server: terms, participant: () => terms });
     const [opened] = await play(cohort);
@@ -34,7 +34,7 @@ describe('exact sums', () => {
   });
 
   test('[SA2] P1 any cohort, words and losses', async () => {
-    for (let seed = 0; seed < 6; seed++) {
+    for (let seed = 0; seed < 4; seed++) {
       const rng = stream(seed, 'secagg/any-losses');
       const n = 4 + rng.below(9);
       const exchanges = Array.from({ length: 1 + rng.below(3) }, () => 1 + rng.below(300));

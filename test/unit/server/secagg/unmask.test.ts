@@ -71,25 +71,19 @@ describe('a group of 256', () => {
     const pair = await nodeCrypto.x25519KeyPair(new Uint8Array(32).fill(6));
     const b = new Uint8Array(32).fill(5);
     const commit = await commitOf(nodeCrypto, sessionId, identity, b);
-    const [selfShares, keyShares] = [
-      new Map<number, (Uint8Array | undefined)[]>(),
-      new Map<number, (Uint8Array | undefined)[]>(),
-    ];
-    for (const v of members) {
-      const isLost = v < survivors[0]!;
-      (isLost ? keyShares : selfShares).set(
-        v,
-        await splitSecret(isLost ? pair.secretKey : b, size, v, thresholdOf(size)),
-      );
-    }
+    // 255 shares, which the others of each have in their order
+    const split = async (secret: Uint8Array) => (await splitSecret(secret, size, 0, thresholdOf(size))).slice(1);
+    const [selfShares, keyShares] = [await split(b), await split(pair.secretKey)];
+    const shareOf = (shares: (Uint8Array | undefined)[], owner: number, holder: number): Uint8Array[] =>
+      holder === owner ? [] : [shares[holder < owner ? holder : holder - 1]!];
     const entries: Advertisement[] = members.map(() => ({
       ...{ identity, maskKeys: [pair.publicKey], channelKey: pair.publicKey },
       ...{ certificate: new Uint8Array(0), signature: new Uint8Array(64) },
     }));
     const answer = (of: number): Unmasking => ({
       exchange: 0,
-      selfShares: survivors.flatMap((v) => selfShares.get(v)![of] ?? []),
-      keyShares: members.slice(0, survivors[0]).map((v) => keyShares.get(v)![of]!),
+      selfShares: survivors.flatMap((v) => shareOf(selfShares, v, of)),
+      keyShares: members.slice(0, survivors[0]).flatMap((v) => shareOf(keyShares, v, of)),
     });
     const answers = new Map(survivors.map((v) => [v, answer(v)]));
     const commits = new Map(members.map((v) => [v, commit]));
