@@ -22,7 +22,14 @@ export default defineConfig({
         extends: true,
         // found out while tests run, a dependency makes the page reload and a test fail
         optimizeDeps: {
-          include: ['fast-png', 'shamir-secret-sharing', 'zod', '@tensorflow/tfjs', '@tensorflow/tfjs-backend-wasm', 'onnxruntime-web/wasm'],
+          include: [
+            'fast-png',
+            'shamir-secret-sharing',
+            'zod',
+            '@tensorflow/tfjs',
+            '@tensorflow/tfjs-backend-wasm',
+            'onnxruntime-web/wasm',
+          ],
         },
         test: {
           name: 'browser',
