@@ -21,7 +21,7 @@ import { type Experiment, openExperiment } from './experiment.ts';
 import { type FederationRun, runFederation } from './federation.ts';
 import type { SimulationIo } from './io.ts';
 import { renderReport } from './report/report.ts';
-import { type MainJobResult, type Partition, partitionName } from './result.ts';
+import { type EmbeddingPicture, type MainJobResult, type Partition, partitionName } from './result.ts';
 import { roundWriter } from './round-writer.ts';
 import { centralRow, embedSplits, localRow, probeRow, type RowContext } from './rows.ts';
 import { fineTunedRow, scratchRow } from './supervised-rows.ts';
@@ -62,7 +62,23 @@ function rowProgress(io: SimulationIo): RowContext['onProgress'] {
   };
 }
 
-type Rows = Pick<MainJobResult, 'rows' | 'alone' | 'chosen' | 'knn' | 'rankMe'>;
+type Rows = Pick<MainJobResult, 'rows' | 'alone' | 'chosen' | 'knn' | 'rankMe' | 'picture'>;
+
+/** What the features of the test images are worth with every label known, and how they lie. */
+async function pictureOf(context: RowContext, model: NamedArrays): Promise<Pick<Rows, 'knn' | 'rankMe' | 'picture'>> {
+  const { plan, experiment, pool, signal } = context;
+  const embedded = await embedSplits(context, 'quality', model);
+  const probe = { penalties: plan.evaluation.probePenalties, validation: experiment.validation };
+  const input = { ...embedded, classes: experiment.classes.length, ...plan.evaluation.knn, probe };
+  const [{ knn, rankMe, linear }, map] = await Promise.all([
+    pool.run('evaluate', input, { signal }),
+    pool.run('embedding-map', { features: embedded.test.features, seed: plan.seed }, { signal }),
+  ]);
+  const { confusion, perClass, accuracy } = linear!;
+  const rounded = Array.from(map, (x) => Math.round(1000 * x) / 1000);
+  const picture = { map: rounded, labels: Array.from(experiment.testLabels), confusion, perClass, accuracy };
+  return { knn, rankMe, picture };
+}
 
 const listed = (labels: readonly number[], values: readonly (string | number)[]): string =>
   labels.map((k, i) => `${values[i]} at ${k}`).join(', ');
@@ -73,7 +89,7 @@ async function judge(
   final: Uint8Array,
   quick: boolean,
 ): Promise<Rows> {
-  const { plan, experiment, pool, signal } = context;
+  const { plan, experiment } = context;
   const model = decodeSafetensors(final).arrays;
   const federatedWithFineTuning = async (): Promise<[ProbeCurve, FineTuneCurve]> => {
     const probed = await probeRow(context, 'federated', model);
@@ -88,9 +104,7 @@ async function judge(
       federatedWithFineTuning(),
       probeRow(context, 'pixels'),
       probeRow(context, 'random', modelOf(plan).init(plan.seed)),
-      embedSplits(context, 'quality', model).then((embedded) =>
-        pool.run('evaluate', { ...embedded, classes: experiment.classes.length, ...plan.evaluation.knn }, { signal }),
-      ),
+      pictureOf(context, model),
     ]);
   const { labelsPerClass } = experiment;
   const chosen = {
@@ -104,7 +118,7 @@ async function judge(
   };
   const fedavg = averaged ?? federated;
   const rows = { pixels, random, scratch, local, central, fedavg, federated, federatedFinetuned };
-  return { rows: strip(rows), alone: local.alone, chosen, knn: quality.knn, rankMe: quality.rankMe };
+  return { rows: strip(rows), alone: local.alone, chosen, ...quality };
 }
 
 /** The curves alone, without what was chosen for them. */

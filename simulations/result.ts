@@ -1,6 +1,7 @@
 /** What the main job measured, as plain data: the last line of `--json`, result.json and the report are made from it. */
 
 import type { BundledName } from '../learning/data/source.ts';
+import type { Confusion } from '../learning/evaluation/confusion.ts';
 import { type LabelCurve, labelCurve } from '../learning/evaluation/label-budget.ts';
 import type { RoundSummary } from '../server/events.ts';
 
@@ -33,6 +34,18 @@ export type Partition = { readonly kind: 'iid' } | { readonly kind: 'dirichlet';
 
 export const partitionName = (p: Partition): string => (p.kind === 'iid' ? 'iid' : `dirichlet-${p.alpha}`);
 
+/** The test images under the federated encoder, with all training labels known. */
+export interface EmbeddingPicture {
+  /** Points [images, 2] in the square from −1 to 1, row by row. */
+  readonly map: readonly number[];
+  /** Class of each test image. */
+  readonly labels: readonly number[];
+  /** Of a linear probe: counts[truth][predicted], recall of each class, and the fraction that is right. */
+  readonly confusion: Confusion;
+  readonly perClass: readonly (number | null)[];
+  readonly accuracy: number;
+}
+
 export interface MainJobResult {
   readonly dataset: BundledName;
   readonly partition: string;
@@ -61,6 +74,7 @@ export interface MainJobResult {
   /** Accuracy with a weighted k-nearest-neighbour vote over all labelled training images, and the RankMe of test features. */
   readonly knn: number;
   readonly rankMe: number;
+  readonly picture: EmbeddingPicture;
   readonly history: readonly RoundSummary[];
   /** Images per participant (rows) and class (columns). */
   readonly partitionMatrix: readonly (readonly number[])[];

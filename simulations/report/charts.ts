@@ -11,7 +11,7 @@ const COLOURS: Readonly<Record<RowName, string>> = {
   federated: '#2563eb',
   federatedFinetuned: '#0f766e',
 };
-const CLASS_COLOURS = [
+export const CLASS_COLOURS = [
   '#4e79a7',
   '#f28e2b',
   '#e15759',

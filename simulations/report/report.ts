@@ -7,16 +7,10 @@ import { dirname, join } from 'node:path';
 import type { LabelCurve } from '../../learning/evaluation/label-budget.ts';
 import { type MainJobResult, pairedGain, ROW_LABELS, ROWS } from '../result.ts';
 import { chartsOf } from './charts.ts';
+import { confusionHtml, mapChart } from './embedding.ts';
+import { escapeHtml } from './html.ts';
 import { STYLE } from './style.ts';
 
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (c) => ENTITIES[c]!);
 /** JSON that cannot end the script element it stands in. */
 const scriptJson = (value: unknown): string => JSON.stringify(value).replaceAll('<', '\\u003c');
 
@@ -76,7 +70,7 @@ they are spread. No participant sees another’s images or matrix, only sums. Po
 
 /** @param planText the resolved plan, as it is stored in the run folder */
 export function renderReport(result: MainJobResult, planText: string): string {
-  const charts = chartsOf(result);
+  const charts = [...chartsOf(result), mapChart(result.picture, result.classes)];
   const sections = charts
     .map(
       ({ id, title, note }) =>
@@ -96,8 +90,9 @@ export function renderReport(result: MainJobResult, planText: string): string {
 <dl class="facts">${facts(result)}</dl>
 <section><h2>What the labels were worth</h2>${table(result)}${quick}
 <p class="note">Accuracy on ${result.testImages} held-out images, touched once at the end. What was chosen, was chosen on a validation split of the training images:</p><ul class="note">${chosen}</ul></section>
-${sections}
 ${explanation(result)}
+${sections}
+${confusionHtml(result.picture, result.classes)}
 <section><h2>What the coordinator could see</h2><p>${escapeHtml(result.privacyStatement)}</p></section>
 <section><h2>To run it again</h2><p>Seed ${result.seed}. Final encoder (SHA-256 of its safetensors bytes): <code>${escapeHtml(result.modelHash)}</code></p>
 <details><summary>The resolved plan</summary><pre>${escapeHtml(planText)}</pre></details></section>

@@ -14,7 +14,7 @@ section { padding:1.25rem 1.4rem; margin:0 0 1.25rem; overflow-x:auto; }
 table { border-collapse:collapse; width:100%; font-variant-numeric:tabular-nums; } th,td { padding:.45rem .6rem; text-align:right; border-bottom:1px solid var(--line); white-space:nowrap; }
 th:first-child,td:first-child { text-align:left; white-space:normal; } thead th { color:var(--soft); font-weight:600; font-size:.85rem; }
 tr.ours td { font-weight:650; } td small { color:var(--soft); font-weight:400; }
-p.note { color:var(--soft); font-size:.9rem; margin:.75rem 0 0; } .chart { position:relative; height:320px; }
+table.confusion td, table.confusion th { padding:.25rem .4rem; font-size:.85rem; } p.note { color:var(--soft); font-size:.9rem; margin:.75rem 0 0; } .chart { position:relative; height:320px; }
 pre { overflow:auto; font-size:.8rem; background:var(--page); border-radius:8px; padding:1rem; } code { word-break:break-all; }
 ul { margin:.25rem 0; padding-left:1.2rem; }
 `;
