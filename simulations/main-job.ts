@@ -21,7 +21,7 @@ import { type Experiment, openExperiment } from './experiment.ts';
 import { type FederationRun, runFederation } from './federation.ts';
 import type { SimulationIo } from './io.ts';
 import { renderReport } from './report/report.ts';
-import { type EmbeddingPicture, type MainJobResult, type Partition, partitionName } from './result.ts';
+import { type MainJobResult, type Partition, partitionName } from './result.ts';
 import { roundWriter } from './round-writer.ts';
 import { centralRow, embedSplits, localRow, probeRow, type RowContext } from './rows.ts';
 import { fineTunedRow, scratchRow } from './supervised-rows.ts';
