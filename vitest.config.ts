@@ -4,6 +4,10 @@ import { BROWSER_FLAGS, findBrowser } from './scripts/browser.mjs';
 
 const executablePath = findBrowser();
 
+/** WebGPU without a graphics card: on the processor, by the adapter that Chromium brings. */
+const SOFTWARE_GPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'];
+const flags = [...BROWSER_FLAGS.filter((flag) => flag !== '--disable-gpu'), ...SOFTWARE_GPU];
+
 export default defineConfig({
   test: {
     testTimeout: 30_000,
@@ -29,6 +33,7 @@ export default defineConfig({
             '@tensorflow/tfjs',
             '@tensorflow/tfjs-backend-wasm',
             'onnxruntime-web/wasm',
+            'onnxruntime-web/jspi',
           ],
         },
         test: {
@@ -39,7 +44,7 @@ export default defineConfig({
             headless: true,
             screenshotFailures: false,
             provider: playwright({
-              launchOptions: { args: BROWSER_FLAGS, ...(executablePath ? { executablePath } : {}) },
+              launchOptions: { args: flags, ...(executablePath ? { executablePath } : {}) },
             }),
             instances: [{ browser: 'chromium' }],
           },

@@ -11,6 +11,7 @@ import type { Engine } from '../learning/engine/engine.ts';
 import { TacitError } from '../protocol/errors.ts';
 import { prepare, STEPS, type StepName } from './engine-steps.ts';
 import { torchStep, torchVersion } from './engine-torch.ts';
+import { openWebBench, type WebBench } from './engine-web.ts';
 import type { Bench, BenchReport } from './report.ts';
 
 const RUNS_PER_TURN = 5;
@@ -45,12 +46,14 @@ async function contenders(
   threads: readonly number[],
   parts: number,
   torch: boolean,
+  web: WebBench,
 ): Promise<Contender[]> {
   const list: Contender[] = [];
   for (const count of threads) {
     list.push(await ours('compiled', step, count, await compiledEngine({ threads: count })));
     if (parts > 1)
       list.push(await ours(`compiled:${parts} parts`, step, count, await compiledEngine({ threads: count, parts })));
+    list.push(...(await web.contenders(step, count)));
     if (!torch) continue;
     for (const layout of ['torch', 'torch-channels-last'] as const)
       list.push({ engine: layout, threads: count, ...(await torchStep(step, layout, count)) });
@@ -119,21 +122,27 @@ export const run: Bench = async (args, { progress, signal }): Promise<BenchRepor
   const { steps, threads, rounds, parts } = flags(args);
   const torch = await torchVersion();
   if (torch === undefined) progress('no Python with torch (TACIT_PYTHON): it is left out');
+  const web = await openWebBench(progress);
   const results: { step: string; engine: string; threads: number; ms: number }[] = [];
-  for (const step of steps) {
-    const all = await contenders(step, threads, parts, torch !== undefined);
-    try {
-      results.push(...(await timeStep(step, all, rounds, signal)));
-    } finally {
-      for (const contender of all) await contender.close();
+  try {
+    for (const step of steps) {
+      const all = await contenders(step, threads, parts, torch !== undefined, web);
+      try {
+        results.push(...(await timeStep(step, all, rounds, signal)));
+      } finally {
+        for (const contender of all) await contender.close();
+      }
+      for (const { engine, threads: count, ms } of results.filter((r) => r.step === step))
+        progress(`${step}  ${engine}  ${count} threads  ${ms.toFixed(2)} ms`);
     }
-    for (const { engine, threads: count, ms } of results.filter((r) => r.step === step))
-      progress(`${step}  ${engine}  ${count} threads  ${ms.toFixed(2)} ms`);
+  } finally {
+    await web.close();
   }
   const notes = {
     onnxruntime: versionOf('onnxruntime-node'),
     tfjs: versionOf('@tensorflow/tfjs'),
     torch: torch ?? null,
+    browser: web.browser ?? null,
   };
   return { results, ratios: ratiosOf(results), notes };
 };

@@ -7,6 +7,7 @@ import { TacitError } from '../../protocol/errors.ts';
 import { engineOver } from './compiled-engine.ts';
 import type { BackendOptions } from './eager-backend.ts';
 import type { Engine } from './engine.ts';
+import { gpuRuntime } from './web-gpu.ts';
 import { faultIn, probe } from './web-probe.ts';
 import { webRuntime } from './web-runtime.ts';
 
@@ -15,6 +16,8 @@ export interface CompiledWebOptions extends BackendOptions {
   readonly runtimePath?: string;
   /** Threads of one run; default: one per core, at most four. The first engine of a page or worker decides for all. */
   readonly threads?: number;
+  /** `auto`: a graphics adapter that passes the probe; `any`: a software adapter too, for tests; `never`: WebAssembly. */
+  readonly gpu?: 'auto' | 'any' | 'never';
 }
 
 const MOST_THREADS = 4;
@@ -49,16 +52,20 @@ const firstLine = (thrown: unknown): string =>
  * The engine of this worker.
  * @throws TacitError engine/unavailable when the browser has no SIMD, the runtime's files are missing, or its numbers are wrong
  */
-export async function compiledEngine({ runtimePath, threads: wanted }: CompiledWebOptions = {}): Promise<Engine> {
+export async function compiledEngine(options: CompiledWebOptions = {}): Promise<Engine> {
+  const { runtimePath, threads: wanted, gpu = 'auto' } = options;
   if (!WebAssembly.validate(SIMD_MODULE)) throw unavailable("this browser's WebAssembly has no SIMD");
   const threads = threadsFor(wanted);
   ort.env.wasm.numThreads = threads;
   if (runtimePath !== undefined) ort.env.wasm.wasmPaths = runtimePath;
   const runtime = webRuntime(ort, 'wasm');
-  const results = await probe(runtime).catch((thrown) => {
+  const reference = await probe(runtime).catch((thrown) => {
     throw unavailable(`onnxruntime-web does not run here (${firstLine(thrown)})`, thrown);
   });
-  const fault = faultIn(results);
+  const fault = faultIn(reference);
   if (fault !== undefined) throw unavailable(`onnxruntime-web computes wrong numbers here: ${fault}`);
-  return { ...engineOver(runtime), note: threadWords(threads) };
+  if (gpu === 'never') return { ...engineOver(runtime), note: threadWords(threads) };
+  const found = await gpuRuntime({ runtimePath, software: gpu === 'any', reference });
+  if (typeof found === 'string') return { ...engineOver(runtime), note: `${threadWords(threads)}; ${found}` };
+  return { ...engineOver(found), note: 'WebGPU, whose probe step gave the numbers of WebAssembly' };
 }

@@ -5,10 +5,11 @@ import { compiledEngine } from '../../learning/engine/compiled-web.ts';
 import { eagerEngine } from '../../learning/engine/eager.ts';
 import type { Engine, Program } from '../../learning/engine/engine.ts';
 import { createEngine } from '../../learning/engine/select.ts';
+import { faultIn } from '../../learning/engine/web-probe.ts';
 import { modelOf } from '../../learning/model.ts';
 import { createBrowserPool } from '../../learning/pool/browser-pool.ts';
 import { initialState, stateNames, trainProgram } from '../../learning/train-step.ts';
-import { type NamedArrays, scalar } from '../../protocol/tensors.ts';
+import { float32, type NamedArrays, scalar } from '../../protocol/tensors.ts';
 import { engineContract } from '../contract/engine.ts';
 import { feedsOf, planOf } from '../unit/learning/engine/compiled/plans.ts';
 import { tinyPlan, trainInput } from '../unit/learning/pool/tiny.ts';
@@ -107,12 +108,52 @@ describe('what the engine keeps', () => {
   });
 });
 
+/** A sum that is carried from run to run. */
+const running: Program = {
+  name: 'test:running',
+  inputs: { total: { shape: [3], dtype: 'float32' }, x: { shape: [3], dtype: 'float32' } },
+  run: ({ tf }, { total, x }) => {
+    const next = tf.add(total!, x!);
+    return { total: next, last: tf.mul(next, 1) };
+  },
+};
+
+describe('WebGPU', () => {
+  it('is used by itself only with a graphics adapter; a software adapter has to be asked for, and then keeps state from run to run', async () => {
+    const { gpu } = navigator as {
+      gpu?: { requestAdapter(): Promise<{ info: { isFallbackAdapter: boolean } } | null> };
+    };
+    const adapter = await gpu?.requestAdapter();
+    const byItself = await compiledEngine({ runtimePath });
+    expect(byItself.name).toBe(adapter && !adapter.info.isFallbackAdapter ? 'compiled:webgpu' : 'compiled:wasm');
+    const anyAdapter = await compiledEngine({ runtimePath, gpu: 'any' });
+    expect(anyAdapter.name).toBe(adapter ? 'compiled:webgpu' : 'compiled:wasm');
+    const executable = await anyAdapter.load(running);
+    await executable.set({ total: float32([3], Float32Array.of(0, 10, 20)) });
+    const x = float32([3], Float32Array.of(1, 2, 3));
+    for (let i = 1; i <= 3; i++)
+      expect([...(await executable.run({ x })).last!.data]).toEqual([i, 10 + 2 * i, 20 + 3 * i]);
+    expect([...(await executable.get(['total'])).total!.data]).toEqual([3, 16, 29]);
+    await executable.set({ total: float32([3]) });
+    expect([...(await executable.run({ x })).last!.data]).toEqual([1, 2, 3]);
+    await byItself.close();
+    await anyAdapter.close();
+  }, 120_000);
+
+  it('is not used when its numbers are not those of WebAssembly', async () => {
+    const results: NamedArrays = { grad: float32([2], Float32Array.of(1, -2)) };
+    expect(faultIn(results, results)).toBeUndefined();
+    expect(faultIn({ grad: float32([2], Float32Array.of(1, -2.01)) }, results)).toContain('grad is off by 0.005');
+    expect(faultIn({ grad: float32([2], Float32Array.of(1, Number.NaN)) }, results)).toBe('grad is not finite');
+  });
+});
+
 describe('the choice of an engine in a browser', () => {
   it('is the compiled one, and says how it runs', async () => {
     const { engine, reason } = await createEngine('auto', { runtimePath, wasmPath });
     expect(engine.name).toBe('compiled:wasm');
-    expect(reason).toBe(
-      'the fastest that runs here; WebAssembly on one thread, since this page is not cross-origin isolated',
+    expect(reason).toMatch(
+      /^the fastest that runs here; WebAssembly on one thread, since this page is not cross-origin isolated; .*WebGPU/,
     );
     await engine.close();
   });
@@ -149,5 +190,5 @@ describe('the choice of an engine in a browser', () => {
     const scale = largest(eager);
     expect(scale).toBeGreaterThan(0);
     expect(largest(eager.map((v, i) => v - compiled[i]!))).toBeLessThan(1e-3 * scale);
-  });
+  }, 60_000);
 });
