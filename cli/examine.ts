@@ -138,7 +138,7 @@ async function inBrowsers(): Promise<Finding> {
     detail:
       version === undefined
         ? 'onnxruntime-web is not installed'
-        : `onnxruntime-web ${version}, served with the join page`,
+        : `onnxruntime-web ${version}, served with the join page; WebGPU only where a probe step on it is right`,
     ...(version === undefined ? { hint: 'Run `npm ci` again.' } : {}),
   };
 }

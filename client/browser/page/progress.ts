@@ -99,10 +99,12 @@ export function showProgress(plan: Plan): ProgressView {
     journal.scrollTop = journal.scrollHeight;
   };
   const showLosses = (): void => {
+    show(byId('loss-figure'), losses.length > 0);
     drawLosses(byId<SVGSVGElement>('loss-chart'), losses);
     byId('loss-text').textContent = losses.at(-1)?.toPrecision(4) ?? '';
   };
 
+  say('Getting ready to train …');
   rounds(0);
   bar('step', 0, 1, '');
   showLosses();
