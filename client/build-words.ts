@@ -9,10 +9,11 @@ import { TacitError } from '../protocol/errors.ts';
 import type { BlobRef, ExchangeStart } from '../protocol/messages.ts';
 import { CLIP_NORM } from '../protocol/privacy/noised-exchange.ts';
 import { buildReport, type NoiseInputs } from '../protocol/report.ts';
-import { assertFinite, checkAgainst, decodeSafetensors } from '../protocol/safetensors.ts';
+import { checkAgainst } from '../protocol/safetensors.ts';
 import { BROADCAST, type Exchange } from '../protocol/sections.ts';
 import type { NamedArrays, NamedSpecs } from '../protocol/tensors.ts';
 import type { Built, Contribution, Stage, Workplace } from './contribution.ts';
+import { decodeOnce } from './decoded.ts';
 
 /** The jobs that a participant needs of a training pool. */
 export interface Trainer {
@@ -119,9 +120,8 @@ async function pullArrays(
   const bytes = await at.download(ref, (done) =>
     at.emit({ type: 'downloading', round, attempt, bytes: done, total: ref.bytes }),
   );
-  const { arrays } = decodeSafetensors(bytes);
+  const arrays = decodeOnce(ref, bytes);
   checkAgainst(arrays, specs);
-  assertFinite(arrays);
   return arrays;
 }
 

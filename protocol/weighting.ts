@@ -28,17 +28,19 @@ export function valuesOf(section: Section, values: Values): Float32Array | Float
   });
 }
 
-/** Applies `f` to every value of the sections that it is for; other sections are carried over. */
+/** Applies `f` to every value of the sections that it is for; the others are carried over as they are, not copied. */
 function mapSections(
   exchange: Exchange,
   values: Values,
   f: (section: Section) => ((x: number) => number) | undefined,
-): DoubleValues {
+): Values {
   return Object.fromEntries(
     exchange.sections.map((section) => {
       const map = f(section);
-      const mapped = new Float64Array(valuesOf(section, values));
-      if (map) for (let i = 0; i < mapped.length; i++) mapped[i] = map(mapped[i]!);
+      const own = valuesOf(section, values);
+      if (!map) return [section.name, own];
+      const mapped = new Float64Array(own.length);
+      for (let i = 0; i < mapped.length; i++) mapped[i] = map(own[i]!);
       return [section.name, mapped];
     }),
   );
@@ -47,15 +49,15 @@ function mapSections(
 const clamp = (x: number, low: number, high: number): number => Math.min(Math.max(x, low), high);
 
 /** Metrics to [0, 1]: (x − low) / (high − low), clamped. NaN stays NaN. */
-export const normaliseMetrics = (exchange: Exchange, values: Values): DoubleValues =>
+export const normaliseMetrics = (exchange: Exchange, values: Values): Values =>
   mapSections(exchange, values, ({ range }) => range && ((x) => clamp((x - range[0]) / (range[1] - range[0]), 0, 1)));
 
 /** Means of metrics back to their range. */
-export const restoreMetrics = (exchange: Exchange, means: Values): DoubleValues =>
+export const restoreMetrics = (exchange: Exchange, means: Values): Values =>
   mapSections(exchange, means, ({ range }) => range && ((x) => range[0] + x * (range[1] - range[0])));
 
 /** Weighted sections times the weight, which itself becomes the section `weight`. */
-export function applyWeight(exchange: Exchange, values: Values, weight: number): DoubleValues {
+export function applyWeight(exchange: Exchange, values: Values, weight: number): Values {
   if (!(weight > 0 && weight <= 1)) throw new TacitError('report/out-of-bounds', `a weight of ${weight}`);
   return mapSections(exchange, { ...values, [WEIGHT]: Float64Array.of(weight) }, ({ reduce }) =>
     reduce === 'weightedSum' ? (x) => x * weight : undefined,
@@ -63,7 +65,7 @@ export function applyWeight(exchange: Exchange, values: Values, weight: number):
 }
 
 /** Weighted sums divided by the sum of weights; plain sums as they are. @throws TacitError report/out-of-bounds if that sum is not positive */
-export function removeWeight(exchange: Exchange, sums: Values): DoubleValues {
+export function removeWeight(exchange: Exchange, sums: Values): Values {
   const total = sums[WEIGHT]?.[0] ?? 0;
   if (!(total > 0)) throw new TacitError('report/out-of-bounds', `the weights add up to ${total}`);
   return mapSections(exchange, sums, ({ reduce }) => (reduce === 'weightedSum' ? (x) => x / total : undefined));

@@ -50,25 +50,38 @@ function meanOf({ aggregate, exchange }: StrategyInputs, name: string, length: n
   throw new TacitError('internal', `exchange "${exchange.name}" has no section "${name}" of ${length}`);
 }
 
-/** g scaled by min(1, limit/‖g‖). */
-function clipped(gradient: Float64Array, limit: number | null): Float64Array {
-  if (limit === null) return gradient;
-  const factor = limit / Math.max(limit, Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0)));
-  return gradient.map((g) => g * factor);
+// Plain loops: these vectors have as many values as the model has parameters, and typed arrays' own iteration is much slower.
+/** min(1, limit/‖g‖). */
+function clipFactor(gradient: Float32Array | Float64Array, limit: number | null): number {
+  if (limit === null) return 1;
+  let squares = 0;
+  for (let i = 0; i < gradient.length; i++) squares += gradient[i]! ** 2;
+  return limit / Math.max(limit, Math.sqrt(squares));
 }
 
-function updated({ m, v, steps }: Moments, gradient: Float64Array, { beta1, beta2 }: Adam): Moments {
-  return {
-    m: m.map((old, i) => beta1 * old + (1 - beta1) * gradient[i]!),
-    v: v.map((old, i) => beta2 * old + (1 - beta2) * gradient[i]! ** 2),
-    steps: steps + 1,
-  };
+/** The moments after a step with the gradient times `factor`. */
+function updated(
+  before: Moments,
+  gradient: Float32Array | Float64Array,
+  factor: number,
+  { beta1, beta2 }: Adam,
+): Moments {
+  const m = new Float32Array(gradient.length);
+  const v = new Float32Array(gradient.length);
+  for (let i = 0; i < gradient.length; i++) {
+    const g = factor * gradient[i]!;
+    m[i] = beta1 * before.m[i]! + (1 - beta1) * g;
+    v[i] = beta2 * before.v[i]! + (1 - beta2) * g * g;
+  }
+  return { m, v, steps: before.steps + 1 };
 }
 
 /** √v̂. */
 function rootsOf({ v, steps }: Moments, { beta2 }: Adam): Float32Array {
   const correction = 1 - beta2 ** steps;
-  return v.map((value) => Math.sqrt(value / correction));
+  const roots = new Float32Array(v.length);
+  for (let i = 0; i < v.length; i++) roots[i] = Math.sqrt(v[i]! / correction);
+  return roots;
 }
 
 /** The factor of each coordinate of a local step; 1 before anything is known of the gradient. */
@@ -90,19 +103,21 @@ function preconditioner(plan: Plan, moments: Moments): Float32Array {
 function stepped(plan: Plan, global: Float32Array, { m, steps }: Moments, factors: Float32Array, rate: number) {
   const { beta1, weightDecay } = adamOf(plan);
   const correction = 1 - beta1 ** steps;
-  return global.map((value, i) => value - rate * ((m[i]! / correction) * factors[i]! + weightDecay * value));
+  const next = new Float32Array(global.length);
+  for (let i = 0; i < next.length; i++) {
+    const value = global[i]!;
+    next[i] = value - rate * ((m[i]! / correction) * factors[i]! + weightDecay * value);
+  }
+  return next;
 }
 
 function exactStep(moments: Moments, inputs: StrategyInputs): StrategyOutputs {
   const { plan, round, global } = inputs;
   const adam = adamOf(plan);
   const delta = meanOf(inputs, 'delta', global.length);
-  const gradient = clipped(
-    Float64Array.from(delta, (d) => -d),
-    plan.training.clipGradient,
-  );
-  const next = updated(moments, gradient, adam);
-  const factors = rootsOf(next, adam).map((root) => 1 / (root + adam.epsilon));
+  const next = updated(moments, delta, -clipFactor(delta, plan.training.clipGradient), adam);
+  const factors = rootsOf(next, adam);
+  for (let i = 0; i < factors.length; i++) factors[i] = 1 / (factors[i]! + adam.epsilon);
   return { state: stateOf(next), global: stepped(plan, global, next, factors, learningRateAt(plan, round)) };
 }
 
@@ -112,8 +127,9 @@ function localStep(moments: Moments, inputs: StrategyInputs): StrategyOutputs {
   const delta = meanOf(inputs, 'delta', global.length);
   const factors = preconditioner(plan, moments);
   const length = localRateAt(plan, round) * steps;
-  const gradient = Float64Array.from(delta, (d, i) => -d / (length * factors[i]!));
-  const next = updated(moments, gradient, adamOf(plan));
+  const gradient = new Float64Array(delta.length);
+  for (let i = 0; i < delta.length; i++) gradient[i] = -delta[i]! / (length * factors[i]!);
+  const next = updated(moments, gradient, 1, adamOf(plan));
   const rate = learningRateAt(plan, round) * steps;
   return { state: stateOf(next), global: stepped(plan, global, next, preconditioner(plan, next), rate) };
 }

@@ -65,7 +65,8 @@ async function exactStep(input: SharedInput, source: DataSource, model: Model, c
     ...scalars,
     ...sharedInputs(input, source),
   });
-  const delta = flatten(within('grads', outputs), model.aggregated).map((g) => -g);
+  const delta = flatten(within('grads', outputs), model.aggregated);
+  for (let i = 0; i < delta.length; i++) delta[i] = -delta[i]!;
   return { delta, loss: outputs['metrics/loss']!.data[0]! };
 }
 
