@@ -88,6 +88,37 @@ function checkFixedPoint(plan: Plan): void {
   }
 }
 
+/** Updates that are kept apart take memory at the coordinator: n·d numbers, at most this many bytes. */
+const MOST_KEPT_BYTES = 2 ** 30;
+
+/** What a robust aggregator takes. */
+function checkAggregator(plan: Plan): void {
+  const { privacy, rounds, strategy } = plan;
+  if (privacy.mode !== 'sealed' || privacy.aggregator.name === 'mean') return;
+  const { aggregator } = privacy;
+  if (strategy.name !== 'fedavg')
+    refuse('strategy.name', `${strategy.name} needs exact sums, not ${aggregator.name}`, 'Use the strategy fedavg.');
+  if (aggregator.name !== 'norm-bound' && privacy.weights !== 'uniform')
+    refuse(
+      'privacy.weights',
+      `${aggregator.name} takes every update as one, so that nobody counts for more by saying so`,
+      'Use uniform.',
+    );
+  if (aggregator.name === 'multi-krum' && rounds.minReports < 2 * aggregator.byzantine + 3)
+    refuse(
+      'rounds.minReports',
+      `multi-krum against ${aggregator.byzantine} wrong updates needs ${2 * aggregator.byzantine + 3} reports`,
+      'Raise rounds.minReports, or lower privacy.aggregator.byzantine.',
+    );
+  const kept = 4 * rounds.maxCohort * modelOf(plan).reportShape.dimension;
+  if (kept > MOST_KEPT_BYTES)
+    refuse(
+      'privacy.aggregator.name',
+      `${aggregator.name} keeps up to ${rounds.maxCohort} updates apart, ${(kept / 2 ** 30).toFixed(1)} GiB; 1 GiB is the limit`,
+      'Use a smaller rounds.maxCohort or model, or the mean.',
+    );
+}
+
 /** What `secagg+dp` promises must follow from its numbers, before anyone is asked. */
 function checkNoise(plan: Plan): void {
   const { privacy, rounds, strategy } = plan;
@@ -127,6 +158,7 @@ export function completePlan(value: unknown): Plan {
   checkBatch(complete);
   checkSharedStatistics(complete);
   checkFixedPoint(complete);
+  checkAggregator(complete);
   checkNoise(complete);
   return complete;
 }

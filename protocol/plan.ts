@@ -116,10 +116,26 @@ const clippedAndWeighted = {
   maxExamples: positiveInt.default(1000),
 };
 
+/** How updates become one; all but the mean look at each of them, which only the mode `sealed` allows (server/aggregators). */
+const aggregatorSchema = z
+  .discriminatedUnion('name', [
+    z.strictObject({ name: z.literal('mean') }),
+    /** `bound` null: the median norm of the round before. */
+    z.strictObject({ name: z.literal('norm-bound'), bound: z.number().positive().nullable().default(null) }),
+    z.strictObject({ name: z.literal('median') }),
+    /** `trim`: the share of values that is dropped at each end of each coordinate. */
+    z.strictObject({ name: z.literal('trimmed-mean'), trim: z.number().gt(0).lt(0.5).default(0.2) }),
+    /** `byzantine`: how many updates may be wrong; a round then needs 2 · byzantine + 3 reports. */
+    z.strictObject({ name: z.literal('multi-krum'), byzantine: positiveInt }),
+    z.strictObject({ name: z.literal('geometric-median'), iterations: positiveInt.max(1000).default(50) }),
+  ])
+  .default({ name: 'mean' });
+
 const privacySchema = z.discriminatedUnion('mode', [
   z.strictObject({
     mode: z.literal('sealed'),
     ...clippedAndWeighted,
+    aggregator: aggregatorSchema,
     /** Sealing suites that the plan admits, best first. */
     suites: z
       .array(z.enum(SUITES))
@@ -281,11 +297,28 @@ function checkCohort({ privacy, rounds }: Plan): void {
   }
 }
 
+/** @throws TacitError plan/refused, more to the point than that there is no such key, when masks and an aggregator are both asked for */
+function checkAggregator(value: unknown): void {
+  const { privacy } = (value ?? {}) as {
+    readonly privacy?: { readonly mode?: unknown; readonly aggregator?: unknown };
+  };
+  if (!privacy?.aggregator || typeof privacy.mode !== 'string' || !privacy.mode.startsWith('secagg')) return;
+  throw new TacitError(
+    'plan/refused',
+    `privacy.aggregator: a robust aggregator looks at updates one by one, and under ${privacy.mode} nobody can`,
+    {
+      where: 'privacy.aggregator',
+      hint: 'Use privacy.mode sealed, in which the coordinator can open each report, or leave the aggregator out.',
+    },
+  );
+}
+
 /**
  * Checks an object against the plan's schema and fills in the defaults.
  * @throws TacitError plan/invalid, plan/unknown-name, plan/refused
  */
 export function parsePlan(value: unknown): Plan {
+  checkAggregator(value);
   const parsed = planSchema.safeParse(value);
   if (!parsed.success) throw planError(parsed.error);
   checkCohort(parsed.data);

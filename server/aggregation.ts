@@ -11,6 +11,7 @@ import { MASKED, type Plan, suitesOf } from '../protocol/plan.ts';
 import type { SealContext } from '../protocol/sealing/suite.ts';
 import { suiteNamed } from '../protocol/sealing/suites.ts';
 import { type Exchange, wordsOf } from '../protocol/sections.ts';
+import { type KeptUpdates, keptUpdatesOf } from './aggregators/kept-updates.ts';
 
 /** Reports that are opened at a time; the others wait as they came, sealed. */
 const OPENED_AT_ONCE = 2;
@@ -33,6 +34,8 @@ export interface Aggregation {
   readonly reports: number;
   /** The sum so far: a copy. */
   sum(): Int32Array;
+  /** The updates one by one, where the plan names a robust aggregator. */
+  readonly kept?: KeptUpdates;
 }
 
 /** Lets `limit` actions run at a time, the others in the order in which they came. */
@@ -89,6 +92,7 @@ export function aggregationOf({ crypto, plan, exchange, secret }: AggregationCon
   const total = new Int32Array(words);
   const { maxCohort } = plan.rounds;
   const opening = gate(OPENED_AT_ONCE);
+  const kept = keptUpdatesOf(plan, exchange);
   let reports = 0;
   const sealedBytes = (suite: string): number => sealedBytesOf(plan, exchange, suite);
   const open = async (suite: string, context: SealContext, sealed: Uint8Array): Promise<Int32Array> => {
@@ -105,11 +109,13 @@ export function aggregationOf({ crypto, plan, exchange, secret }: AggregationCon
     add: (report) => {
       if (reports >= maxCohort) throw new TacitError('internal', `more than ${maxCohort} reports in one sum`);
       addWords(total, report);
+      kept?.add(report);
       reports += 1;
     },
     get reports() {
       return reports;
     },
     sum: () => total.slice(),
+    ...(kept ? { kept } : {}),
   };
 }

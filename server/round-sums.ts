@@ -7,16 +7,16 @@ import { checkSum } from '../protocol/fixed-point.ts';
 import { exchangeStatement } from '../protocol/identity.ts';
 import type { BlobRef, ExchangeStart, Offer } from '../protocol/messages.ts';
 import { uploadSuitesOf } from '../protocol/plan.ts';
-import { openSum } from '../protocol/report.ts';
+import { type OpenedSum, openSum } from '../protocol/report.ts';
 import { checkAgainst, encodeSafetensors } from '../protocol/safetensors.ts';
 import type { OpenedExchange } from '../protocol/secagg/contracts.ts';
 import { BROADCAST } from '../protocol/sections.ts';
 import { type NamedArrays, type NamedSpecs, sizeOf } from '../protocol/tensors.ts';
 import { type Aggregation, aggregationOf, maskedAggregationOf, sealedBytesOf } from './aggregation.ts';
-import { broughtNorm, joinState, splitState } from './clip-norm.ts';
 import { conclude } from './conclude.ts';
 import type { RoundSummary } from './events.ts';
 import type { Federation, Progress } from './federation.ts';
+import { broughtNorm, joinState, splitState } from './kept-state.ts';
 import { chargeRelease } from './privacy-ledger.ts';
 import type { Commit } from './store/store.ts';
 
@@ -84,6 +84,10 @@ const HEADER_BYTES = 256;
 const broadcastBytes = (brings: NamedSpecs): number =>
   Object.values(brings).reduce((n, { shape }) => n + 4 * sizeOf(shape) + HEADER_BYTES, 0);
 
+/** What was opened, with a robust aggregate in place of the mean. */
+const withDelta = (opened: OpenedSum, delta: Float32Array | undefined): OpenedSum =>
+  delta ? { ...opened, sections: { ...opened.sections, delta } } : opened;
+
 /** The first exchange starts from the model, and the clipping norm where that adapts. */
 export async function openSums(
   federation: Federation,
@@ -96,13 +100,14 @@ export async function openSums(
     plan.privacy.mode === 'sealed'
       ? aggregationOf({ crypto, plan, exchange: exchanges[index]!, secret: aggregator.secretKey })
       : maskedAggregationOf({ plan, exchange: exchanges[index]! });
-  const { own, clipNorm } = splitState(plan, progress.strategyState);
+  const kept = splitState(plan, progress.strategyState);
+  const { clipNorm } = kept;
   const brought = broughtNorm(plan, clipNorm);
   const first = brought ? [model, await shelf.add(BROADCAST, encodeSafetensors(brought))] : [model];
   const starts = [await signExchange(federation, offerHash, 0, first)];
   let index = 0;
   let aggregation = aggregationAt(0);
-  let state: NamedArrays = own;
+  let state: NamedArrays = kept.own;
 
   const sealedSizesAt = (at: number): Record<string, number> =>
     Object.fromEntries(uploadSuitesOf(plan).map((suite) => [suite, sealedBytesOf(plan, exchanges[at]!, suite)]));
@@ -121,7 +126,8 @@ export async function openSums(
     const exchange = exchanges[index]!;
     if (unmasked) checkSum(exchange, unmasked.sum, unmasked.participants.length, plan.rounds.maxCohort);
     const sum = unmasked?.sum ?? aggregation.sum();
-    const opened = openSum(plan, exchange, sum, clipNorm);
+    const robust = await aggregation.kept?.aggregate(kept.aggregator);
+    const opened = withDelta(openSum(plan, exchange, sum, clipNorm), robust?.aggregate);
     const { version: round, global: before } = progress;
     const inputs = { plan, round, exchange, aggregate: opened, global: before };
     const { state: next, global, broadcast } = strategy.apply(state, inputs);
@@ -140,7 +146,13 @@ export async function openSums(
       federation,
       progress,
       { offer, offerHash, participants: known.participants },
-      { state: joinState(plan, state, clipNorm, opened), global, opened, sum },
+      {
+        state: joinState(plan, { own: state, aggregator: robust?.state ?? {}, clipNorm }, opened),
+        global,
+        opened,
+        // of a robust aggregate the transcript binds the bytes of its float32
+        sum: robust ? new Int32Array(robust.aggregate.buffer) : sum,
+      },
       (measured) => ({ ...known, ...measured, ...spent }),
     );
     return { commit: concluded.commit, progress: concluded.after, summary: concluded.summary };
