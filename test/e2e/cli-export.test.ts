@@ -169,10 +169,14 @@ describe('tacit export', { timeout: 120_000 }, () => {
 /** A forward pass of the mlp in numpy, from the safetensors file alone; and the ONNX file in onnxruntime. */
 const SCRIPT = `
 import json, sys, numpy, onnxruntime, onnx
-from safetensors.numpy import load_file
-weights = load_file(sys.argv[1])
+from safetensors import safe_open
+with safe_open(sys.argv[1], 'numpy') as file:
+    weights = {name: file.get_tensor(name) for name in file.keys()}
+    contract = json.loads(file.metadata()['data'])
 images = numpy.array(json.load(open(sys.argv[3]))['inputs'], dtype=numpy.float32)
-z = images.reshape(len(images), -1) @ weights['encoder/dense0/kernel']
+assert contract['normalisation']['applied'] == 'by the caller'
+mean, std = (numpy.array(contract['normalisation'][key], dtype=numpy.float32) for key in ('mean', 'std'))
+z = ((images - mean) / std).reshape(len(images), -1) @ weights['encoder/dense0/kernel']
 z = (z - z.mean(1, keepdims=True)) / numpy.sqrt(z.var(1, keepdims=True) + 1e-5)
 z = numpy.maximum(z * weights['encoder/norm0/scale'] + weights['encoder/norm0/offset'], 0)
 z = z @ weights['encoder/dense1/kernel'] + weights['encoder/dense1/bias']

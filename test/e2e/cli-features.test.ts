@@ -28,7 +28,8 @@ beforeAll(async () => {
   buildOnce();
   dir = mkdtempSync(join(tmpdir(), 'tacit-cli-'));
   run = at('run');
-  const plan = await loadPlan('digits', { overrides: [{ text: '', path: ['encoder', 'hidden'], value: [16] }] });
+  const overrides = [{ text: '', path: ['encoder'], value: { name: 'mlp', hidden: [16] } }];
+  const plan = await loadPlan('digits', { overrides });
   await (await createRun(run, plan)).finalEncoder(modelOf(plan).init(plan.seed));
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -149,7 +150,7 @@ test('doctor finds what this test itself runs on', async () => {
 });
 
 test('engine explain shows the graph of a step and where its time goes', { timeout: 60_000 }, async () => {
-  const small = ['--set', 'encoder.hidden=[16]', '--set', 'training.batch=8', '--runs', '2'];
+  const small = ['--set', 'encoder={name: mlp, hidden: [16]}', '--set', 'training.batch=8', '--runs', '2'];
   const explained = (await result(['engine', 'explain', 'digits', ...small])) as {
     nodes: number;
     operators: Record<string, number>;
