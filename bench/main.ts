@@ -5,6 +5,7 @@ import { type Bench, machine } from './report.ts';
 /** Loaded on demand, so that one benchmark does not pay for another's imports. */
 const BENCHES: Readonly<Record<string, () => Promise<{ run: Bench }>>> = {
   engine: () => import('./engine.ts'),
+  secagg: () => import('./secagg.ts'),
   quality: () => import('./quality.ts'),
 };
 

@@ -47,6 +47,14 @@ export { buildReport, type OpenedSum, openSum, REPORT_STEPS } from './report.ts'
 export { assertFinite, checkAgainst, decodeSafetensors, encodeSafetensors } from './safetensors.ts';
 export type { SealContext, SealingSuite } from './sealing/suite.ts';
 export { chooseSuite, suiteNamed, suites } from './sealing/suites.ts';
+export type {
+  CertificateCheck,
+  ParticipantOptions,
+  ParticipantSession,
+  SessionTerms,
+} from './secagg/contracts.ts';
+export { openSession } from './secagg/participant.ts';
+export { startHashOf } from './secagg/statements.ts';
 export { type Exchange, exchangesOf, type ReportShape, type Section, wordsOf } from './sections.ts';
 export type { DType, NamedArrays, NamedSpecs, NDArray, TensorSpec } from './tensors.ts';
 export { pullBlob, pushReport } from './transfer.ts';
