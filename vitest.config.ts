@@ -28,6 +28,7 @@ export default defineConfig({
         optimizeDeps: {
           include: [
             'fast-png',
+            'fft.js',
             'shamir-secret-sharing',
             'zod',
             '@tensorflow/tfjs',

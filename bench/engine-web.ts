@@ -35,6 +35,7 @@ const ISOLATED = {
 };
 /** Found out while it runs, a dependency would make Vite reload the page. */
 const DEPENDENCIES = [
+  'fft.js',
   'zod',
   '@tensorflow/tfjs',
   '@tensorflow/tfjs-backend-wasm',
@@ -52,13 +53,18 @@ async function serveSources() {
     appType: 'custom',
     cacheDir: 'node_modules/.vite-bench',
     optimizeDeps: { noDiscovery: true, include: DEPENDENCIES },
-    server: { host: '127.0.0.1', port: 0, hmr: false, watch: null, headers: ISOLATED },
+    server: { host: '127.0.0.1', port: 0, hmr: false, watch: null },
     plugins: [
       {
         name: 'blank-page',
         configureServer: ({ middlewares }) => {
+          // a worker of an isolated page has to be isolated itself, and Vite's own `headers` do not reach every answer
+          middlewares.use((_request, response, next) => {
+            for (const [name, value] of Object.entries(ISOLATED)) response.setHeader(name, value);
+            next();
+          });
           middlewares.use(PAGE, (_request, response) => {
-            response.writeHead(200, { 'Content-Type': 'text/html', ...ISOLATED });
+            response.setHeader('Content-Type', 'text/html');
             response.end('<!doctype html><title>bench</title>');
           });
         },
