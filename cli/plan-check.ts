@@ -81,7 +81,7 @@ export async function checkPlan({ plan, report }: StartingPoint): Promise<PlanCh
   );
   const parameters = Object.fromEntries(model.groups.map((group) => [group.name, parameterCount(group.manifest)]));
   const bytesPerRound = {
-    down: 4 * parameterCount(model.aggregated),
+    down: 4 * (parameterCount(model.aggregated) + exchanges.reduce((n, { brings }) => n + parameterCount(brings), 0)),
     up: 4 * exchanges.reduce((n, exchange) => n + wordsOf(exchange), 0),
   };
   const delta = sections.find((section) => section.section === 'delta')!;

@@ -110,6 +110,7 @@ function privacyWords({ privacy, admission }: Plan): string {
 /** What leaves this computer under `plan`, what stays, and what is not promised. */
 export function sharingOf(plan: Plan): Sharing {
   const parameters = parametersSent(plan);
+  const shared = modelOf(plan).reportShape.statistics;
   const weight =
     plan.privacy.weights === 'examples'
       ? `How many images you train on, up to ${plan.privacy.maxExamples.toLocaleString('en')}: it sets the weight of your update.`
@@ -123,6 +124,11 @@ export function sharingOf(plan: Plan): Sharing {
     leaves: [
       `In each round that you take part in, your weight update: how training on your images changed the encoder, ${count(parameters, 'number')}, ` +
         `cut to a length of ${plan.privacy.clipNorm} and ${protection}`,
+      ...(shared === undefined
+        ? []
+        : [
+            `Before it, how the encoder’s outputs for your images vary together (a matrix of ${count(shared.length, 'number')}), ${protection}`,
+          ]),
       ...(plan.privacy.weights === 'examples' ? [weight] : []),
       `The average training loss of the round${noised ? ', with noise and masked too' : masked ? ', masked too' : ''}.`,
       'A public key that stands for this browser and, as with every web page, your network address and when you are here.',
