@@ -6,7 +6,7 @@ import type { Plan } from '../protocol/plan.ts';
 import { stream } from '../protocol/random.ts';
 import { float32, type NamedArrays, sizeOf } from '../protocol/tensors.ts';
 
-const BATCH = 64;
+export const BATCH = 64;
 
 const planOf = (task: string, shape: readonly number[], encoder: object, pretext: object, batch: number): Plan =>
   completePlan({
@@ -31,6 +31,8 @@ export const STEPS = {
       { name: 'simclr' },
       batch,
     ),
+  'vicreg-resnet8': (batch = BATCH) =>
+    planOf('vicreg-resnet8', [28, 28, 1], { name: 'resnet', depth: 8 }, { name: 'vicreg' }, batch),
   'spectral-mlp': (batch = BATCH) => planOf('spectral-mlp', [8, 8, 1], { name: 'mlp' }, { name: 'spectral' }, batch),
 } as const;
 

@@ -5,26 +5,20 @@
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { packageRoot } from '../cli/package-root.ts';
+import type { Contender, Contenders } from './engine-contender.ts';
 import type { StepName } from './engine-steps.ts';
 import type { ToWebStep } from './engine-web-worker.ts';
-
-export interface WebContender {
-  readonly engine: 'compiled-web';
-  readonly threads: number;
-  /** Runs the step so many times. @returns milliseconds of each */
-  measure(runs: number): Promise<readonly number[]>;
-  close(): Promise<void>;
-}
 
 export interface WebBench {
   /** The browser and its version, if there is one. */
   readonly browser?: string;
-  /** A page that holds the step, or nothing where there is no browser. */
-  contenders(step: StepName, threads: number): Promise<WebContender[]>;
+  /** A page that holds the step for each number of threads, or nothing where there is no browser. */
+  readonly contenders: Contenders;
   close(): Promise<void>;
 }
 
-const NONE: WebBench = { contenders: async () => [], close: async () => {} };
+/** Without a browser. */
+export const NO_WEB: WebBench = { contenders: async () => [], close: async () => {} };
 
 const PAGE = '/bench.html';
 const WORKER = '/bench/engine-web-worker.ts';
@@ -105,21 +99,22 @@ export async function openWebBench(progress: (text: string) => void): Promise<We
   const tools = await findTools();
   if (!tools) {
     progress('no Chromium (TACIT_CHROMIUM): compiled-web is left out');
-    return NONE;
+    return NO_WEB;
   }
   const server = await serveSources();
   const browser = await tools.chromium.launch(tools.launch);
   const [address] = server.resolvedUrls!.local as [string];
+  const contender = async (step: StepName, threads: number): Promise<Contender> => {
+    const page = await browser.newPage();
+    await page.goto(new URL(PAGE, address).href);
+    const send = (message: ToWebStep) => page.evaluate(ask, [WORKER, message] as [string, ToWebStep]);
+    await send({ step, threads, runtimePath: RUNTIME });
+    const measure = async (runs: number) => (await send({ runs })).map((ms) => ({ ms }));
+    return { engine: 'compiled-web', threads, measure, close: () => page.close() };
+  };
   return {
     browser: `Chromium ${browser.version()}`,
-    contenders: async (step, threads) => {
-      const page = await browser.newPage();
-      await page.goto(new URL(PAGE, address).href);
-      const send = (message: ToWebStep) => page.evaluate(ask, [WORKER, message] as [string, ToWebStep]);
-      await send({ step, threads, runtimePath: RUNTIME });
-      const close = (): Promise<void> => page.close();
-      return [{ engine: 'compiled-web', threads, measure: (runs) => send({ runs }), close }];
-    },
+    contenders: (step, threads) => Promise.all(threads.map((count) => contender(step, count))),
     close: async () => {
       await browser.close();
       await server.close();

@@ -1,104 +1,82 @@
 /**
  * `npm run bench -- engine`: milliseconds per training step by engine and threads, each the minimum of at least 15 after warm-up.
- * The contenders of a step take turns, so that a noisy moment of the machine meets all of them.
- * Flags: `--steps a,b`, `--threads 1,2`, `--rounds N` (turns, default 4), `--parts N` (also times the batch split into parts).
+ * The contenders of a step take turns, so that a noisy moment of the machine meets all of them; where other work never stops,
+ * `cpuMs`, the processor time of the cheapest run, compares engines at one thread better than `ms` does.
+ * Flags: `--steps a,b`, `--engines a,b` (default: all that are here), `--threads 1,2`, `--rounds N` (turns of 5, default 4).
  */
 import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
-import { compiledEngine } from '../learning/engine/compiled.ts';
-import { eagerEngine } from '../learning/engine/eager.ts';
-import type { Engine } from '../learning/engine/engine.ts';
 import { TacitError } from '../protocol/errors.ts';
-import { prepare, STEPS, type StepName } from './engine-steps.ts';
-import { torchStep, torchVersion } from './engine-torch.ts';
-import { openWebBench, type WebBench } from './engine-web.ts';
+import type { Contender, Contenders, Run } from './engine-contender.ts';
+import { compiled, eagerCpu, eagerTensorFlow, eagerWasm } from './engine-ours.ts';
+import { STEPS, type StepName } from './engine-steps.ts';
+import { torch, torchVersion } from './engine-torch.ts';
+import { NO_WEB, openWebBench, type WebBench } from './engine-web.ts';
 import type { Bench, BenchReport } from './report.ts';
 
+const STEP_NAMES = Object.keys(STEPS) as StepName[];
 const RUNS_PER_TURN = 5;
 const WARM_UP = 3;
 
-interface Contender {
+/** By what `--engines` calls them; `torch` is both of its layouts. */
+const kindsWith = (web: WebBench) => ({
+  compiled,
+  'compiled-web': web.contenders,
+  torch,
+  'eager:wasm': eagerWasm,
+  'eager:tfjs-node': eagerTensorFlow,
+  'eager:cpu': eagerCpu,
+});
+const KINDS = Object.keys(kindsWith(NO_WEB)) as (keyof ReturnType<typeof kindsWith>)[];
+
+// a type and not an interface, to be one of a report's results
+type Timed = {
+  readonly step: StepName;
   readonly engine: string;
   readonly threads: number;
-  measure(runs: number): Promise<readonly number[]>;
-  close(): Promise<void> | void;
-}
+  readonly batch?: number;
+  readonly ms: number;
+  readonly cpuMs?: number;
+};
 
-/** An engine of ours as a contender; it is closed with it. */
-async function ours(name: string, step: StepName, threads: number, engine: Engine): Promise<Contender> {
-  const { program, state, feeds } = prepare(STEPS[step]());
-  const executable = await engine.load(program);
-  await executable.set(state);
-  const measure = async (runs: number): Promise<number[]> => {
-    const times: number[] = [];
-    for (let i = 0; i < runs; i++) {
-      const before = performance.now();
-      await executable.run(feeds);
-      times.push(performance.now() - before);
-    }
-    return times;
-  };
-  return { engine: name, threads, measure, close: () => engine.close() };
+/** The names in a list, each one of those that there are. @throws TacitError usage/unknown-flag */
+function chosen<Name extends string>(flag: string, text: string, all: readonly Name[]): Name[] {
+  const names = text.split(',').filter((part) => part !== '');
+  const unknown = names.find((name) => !all.includes(name as Name));
+  if (unknown !== undefined)
+    throw new TacitError('usage/unknown-flag', `${flag}: there is no "${unknown}"`, {
+      where: flag,
+      hint: `There are: ${all.join(', ')}.`,
+    });
+  return names as Name[];
 }
-
-async function contenders(
-  step: StepName,
-  threads: readonly number[],
-  parts: number,
-  torch: boolean,
-  web: WebBench,
-): Promise<Contender[]> {
-  const list: Contender[] = [];
-  for (const count of threads) {
-    list.push(await ours('compiled', step, count, await compiledEngine({ threads: count })));
-    if (parts > 1)
-      list.push(await ours(`compiled:${parts} parts`, step, count, await compiledEngine({ threads: count, parts })));
-    list.push(...(await web.contenders(step, count)));
-    if (!torch) continue;
-    for (const layout of ['torch', 'torch-channels-last'] as const)
-      list.push({ engine: layout, threads: count, ...(await torchStep(step, layout, count)) });
-  }
-  if (step === 'spectral-mlp') list.push(await ours('eager:wasm', step, 1, await eagerEngine('wasm')));
-  return list;
-}
-
-const list = (text: string): string[] => text.split(',').filter((part) => part !== '');
 
 function flags(args: readonly string[]) {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      steps: { type: 'string', default: Object.keys(STEPS).join() },
+      steps: { type: 'string', default: STEP_NAMES.join() },
+      engines: { type: 'string', default: KINDS.join() },
       threads: { type: 'string', default: '1,2' },
       rounds: { type: 'string', default: '4' },
-      parts: { type: 'string', default: '1' },
     },
   });
-  const unknown = list(values.steps).find((name) => !(name in STEPS));
-  if (unknown !== undefined)
-    throw new TacitError('usage/unknown-flag', `--steps: there is no step "${unknown}"`, {
-      where: '--steps',
-      hint: `There are: ${Object.keys(STEPS).join(', ')}.`,
-    });
   return {
-    steps: list(values.steps) as StepName[],
-    threads: list(values.threads).map(Number),
+    steps: chosen('--steps', values.steps, STEP_NAMES),
+    kinds: chosen('--engines', values.engines, KINDS),
+    threads: values.threads.split(',').map(Number),
     rounds: Number(values.rounds),
-    parts: Number(values.parts),
   };
 }
 
-/** compiled over the others at the same threads: 2 means twice as fast. */
-function ratiosOf(
-  results: readonly { step: string; engine: string; threads: number; ms: number }[],
-): Record<string, number> {
+/** compiled over the others at the same threads, on the same batch: 2 means twice as fast. */
+function ratiosOf(results: readonly Timed[]): Record<string, number> {
   const ratios: Record<string, number> = {};
   for (const other of results) {
-    const compiled = results.find(
-      (r) => r.step === other.step && r.threads === other.threads && r.engine === 'compiled',
-    );
-    if (compiled && other !== compiled)
-      ratios[`${other.step} compiled/${other.engine} ${other.threads} threads`] = other.ms / compiled.ms;
+    const same = (r: Timed): boolean => r.step === other.step && r.threads === other.threads;
+    const ours = results.find((r) => same(r) && r.engine === 'compiled');
+    if (ours && other !== ours && other.batch === undefined)
+      ratios[`${other.step} compiled/${other.engine} ${other.threads} threads`] = other.ms / ours.ms;
   }
   return ratios;
 }
@@ -106,34 +84,68 @@ function ratiosOf(
 const versionOf = (name: string): string =>
   (createRequire(import.meta.url)(`${name}/package.json`) as { version: string }).version;
 
-/** Times all contenders of one step in turns. */
-async function timeStep(step: StepName, all: readonly Contender[], rounds: number, signal: AbortSignal) {
-  const times = all.map((): number[] => []);
+/** Times all contenders in turns. */
+async function takeTurns(all: readonly Contender[], rounds: number, signal: AbortSignal): Promise<Run[][]> {
+  const runs = all.map((): Run[] => []);
   for (let round = 0; round < rounds; round++)
     for (const [i, contender] of all.entries()) {
       signal.throwIfAborted();
       if (round === 0) await contender.measure(WARM_UP);
-      times[i]!.push(...(await contender.measure(RUNS_PER_TURN)));
+      runs[i]!.push(...(await contender.measure(RUNS_PER_TURN)));
     }
-  return all.map(({ engine, threads }, i) => ({ step, engine, threads, ms: Math.min(...times[i]!) }));
+  return runs;
+}
+
+/** Sets up all contenders of a step, times them and closes them. */
+async function timeStep(
+  step: StepName,
+  kinds: readonly Contenders[],
+  threads: readonly number[],
+  rounds: number,
+  signal: AbortSignal,
+): Promise<Timed[]> {
+  const all: Contender[] = [];
+  try {
+    for (const kind of kinds) all.push(...(await kind(step, threads)));
+    const runs = await takeTurns(all, rounds, signal);
+    return all.map(({ engine, threads: count, batch }, i): Timed => {
+      const cpu = runs[i]!.flatMap(({ cpuMs }) => cpuMs ?? []);
+      return {
+        step,
+        engine,
+        threads: count,
+        ...(batch === undefined ? {} : { batch }),
+        ms: Math.min(...runs[i]!.map(({ ms }) => ms)),
+        ...(cpu.length === 0 ? {} : { cpuMs: Math.min(...cpu) }),
+      };
+    });
+  } finally {
+    for (const contender of all) await contender.close();
+  }
+}
+
+function lineOf({ step, engine, threads, batch, ms, cpuMs }: Timed): string {
+  const processor = cpuMs === undefined ? '' : `, ${cpuMs.toFixed(2)} of processor`;
+  return `${step}  ${engine}  ${threads} threads  ${ms.toFixed(2)} ms${processor}${batch ? ` (batch ${batch})` : ''}`;
 }
 
 export const run: Bench = async (args, { progress, signal }): Promise<BenchReport> => {
-  const { steps, threads, rounds, parts } = flags(args);
-  const torch = await torchVersion();
-  if (torch === undefined) progress('no Python with torch (TACIT_PYTHON): it is left out');
-  const web = await openWebBench(progress);
-  const results: { step: string; engine: string; threads: number; ms: number }[] = [];
+  const { steps, kinds, threads, rounds } = flags(args);
+  if (kinds.includes('torch') && (await torchVersion()) === undefined)
+    progress('no Python with torch (TACIT_PYTHON): it is left out');
+  const web = kinds.includes('compiled-web') ? await openWebBench(progress) : NO_WEB;
+  const results: Timed[] = [];
   try {
     for (const step of steps) {
-      const all = await contenders(step, threads, parts, torch !== undefined, web);
-      try {
-        results.push(...(await timeStep(step, all, rounds, signal)));
-      } finally {
-        for (const contender of all) await contender.close();
-      }
-      for (const { engine, threads: count, ms } of results.filter((r) => r.step === step))
-        progress(`${step}  ${engine}  ${count} threads  ${ms.toFixed(2)} ms`);
+      const timed = await timeStep(
+        step,
+        kinds.map((kind) => kindsWith(web)[kind]),
+        threads,
+        rounds,
+        signal,
+      );
+      for (const result of timed) progress(lineOf(result));
+      results.push(...timed);
     }
   } finally {
     await web.close();
@@ -141,7 +153,7 @@ export const run: Bench = async (args, { progress, signal }): Promise<BenchRepor
   const notes = {
     onnxruntime: versionOf('onnxruntime-node'),
     tfjs: versionOf('@tensorflow/tfjs'),
-    torch: torch ?? null,
+    torch: (await torchVersion()) ?? null,
     browser: web.browser ?? null,
   };
   return { results, ratios: ratiosOf(results), notes };
