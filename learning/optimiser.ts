@@ -40,14 +40,16 @@ function adam({ beta1, beta2, epsilon, weightDecay }: Spec<'adam'>): Optimiser {
         bias1: towards(nn, state.bias1!, one, 1 - beta1),
         bias2: towards(nn, state.bias2!, one, 1 - beta2),
       };
-      const rate = tf.div(learningRate, next.bias1!);
+      // m̂/(√v̂ + ε) = m·√c₂/c₁ / (√v + ε·√c₂) with the corrections c: one pass less over each tensor
       const root = tf.sqrt(next.bias2!);
+      const rate = tf.mul(tf.div(learningRate, next.bias1!), root);
+      const floor = tf.mul(root, epsilon);
       const updated: Record<string, Tensor> = {};
       for (const [name, param] of Object.entries(params)) {
         const gradient = grads[name]!;
         const m = towards(nn, state[`${name}/m`]!, gradient, 1 - beta1);
         const v = towards(nn, state[`${name}/v`]!, tf.square(gradient), 1 - beta2);
-        const step = tf.mul(tf.div(m, tf.add(tf.div(tf.sqrt(v), root), epsilon)), rate);
+        const step = tf.mul(tf.div(m, tf.add(tf.sqrt(v), floor)), rate);
         const decayed = weightDecay === 0 ? param : tf.sub(param, tf.mul(param, tf.mul(learningRate, weightDecay)));
         updated[name] = tf.sub(decayed, step);
         next[`${name}/m`] = m;

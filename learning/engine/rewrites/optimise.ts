@@ -12,6 +12,7 @@ import { lowerNormalisation } from './lower-normalisation.ts';
 import type { Rewrite } from './rebuild.ts';
 import { mergeReshapes } from './reshapes.ts';
 import { splitBatch } from './split-batch.ts';
+import { dropTrailingOnes } from './trailing-ones.ts';
 import { cancelTransposes } from './transposes.ts';
 
 const cleanUp: readonly Rewrite[] = [foldConstants, mergeReshapes, shareCommonSubexpressions, removeDeadNodes];
@@ -36,6 +37,7 @@ export const rewrites = ({ parts = 1, block = 0 }: OptimiseOptions = {}): readon
   cancelTransposes,
   cancelReorders(block),
   sumColumnsByProduct,
+  dropTrailingOnes,
   ...cleanUp,
   fuseBlocked,
   removeDeadNodes,

@@ -9,6 +9,7 @@ import { lowerConvolutions } from '../../../../../learning/engine/rewrites/lower
 import { lowerNormalisation } from '../../../../../learning/engine/rewrites/lower-normalisation.ts';
 import { mergeReshapes } from '../../../../../learning/engine/rewrites/reshapes.ts';
 import { splitBatch } from '../../../../../learning/engine/rewrites/split-batch.ts';
+import { dropTrailingOnes } from '../../../../../learning/engine/rewrites/trailing-ones.ts';
 import { cancelTransposes } from '../../../../../learning/engine/rewrites/transposes.ts';
 import { expectSameResults, graphOf, operators } from './run-graph.ts';
 
@@ -120,6 +121,24 @@ describe('column sums', () => {
     });
     const after = sumColumnsByProduct(graph);
     expect(operators(after)).toEqual({ MatMul: 1, ReduceSum: 1, Reshape: 1, Mul: 1 });
+    await expectSameResults(graph, after);
+  });
+});
+
+describe('trailing axes of one', () => {
+  it('are dropped where an operand broadcasts, and come back', async () => {
+    const graph = graphOf({ x: [3, 4, 1, 1], y: [3, 1, 1, 1], z: [3, 4, 1, 1] }, (g, [x, y, z]) => {
+      const type = float([3, 4, 1, 1]);
+      const shifted = g.node('Sub', [g.float(1), g.node('Mul', [x!, y!], type)], type);
+      return g.node('Add', [shifted, z!], type);
+    });
+    const after = dropTrailingOnes(graph);
+    const shapeOf = (op: string) => after.types.get(after.nodes.find((node) => node.op === op)!.outputs[0]!)!.shape;
+    expect([shapeOf('Mul'), shapeOf('Sub'), shapeOf('Add')]).toEqual([
+      [3, 4],
+      [3, 4],
+      [3, 4, 1, 1],
+    ]);
     await expectSameResults(graph, after);
   });
 });
