@@ -6,15 +6,34 @@ import type { Augmentation, Encoder, PretextContext, PretextTask } from './contr
 import { conv } from './encoders/conv.ts';
 import { mlp } from './encoders/mlp.ts';
 import { resnet } from './encoders/resnet.ts';
+import { vit } from './encoders/vit.ts';
+import { barlowTwins } from './pretext/barlow-twins.ts';
+import { byol } from './pretext/byol.ts';
+import { mae } from './pretext/mae.ts';
+import { moco } from './pretext/moco.ts';
+import { rotation } from './pretext/rotation.ts';
 import { simclr } from './pretext/simclr.ts';
+import { simsiam } from './pretext/simsiam.ts';
 import { spectral } from './pretext/spectral.ts';
+import { swav } from './pretext/swav.ts';
 import { vicreg } from './pretext/vicreg.ts';
 
 const byName = <T extends { readonly name: string }>(...things: readonly T[]): ReadonlyMap<string, T> =>
   new Map(things.map((thing) => [thing.name, thing]));
 
-export const encoders: ReadonlyMap<string, Encoder> = byName<Encoder>(mlp, conv, resnet);
-export const pretexts: ReadonlyMap<string, PretextTask> = byName<PretextTask>(spectral, simclr, vicreg);
+export const encoders: ReadonlyMap<string, Encoder> = byName<Encoder>(mlp, conv, resnet, vit);
+export const pretexts: ReadonlyMap<string, PretextTask> = byName<PretextTask>(
+  spectral,
+  simclr,
+  moco,
+  vicreg,
+  barlowTwins,
+  byol,
+  simsiam,
+  swav,
+  rotation,
+  mae,
+);
 export const augmentations: ReadonlyMap<string, Augmentation> = byName<Augmentation>(image);
 
 type Named = Plan['encoder'];

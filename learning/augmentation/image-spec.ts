@@ -40,6 +40,8 @@ export const imageSchema = z.strictObject({
   jitterProbability: probability.default(1),
   /** Probability of a view without colour (three channels). */
   grey: probability.default(0),
+  /** Probability of a view whose bright half is inverted. */
+  solarise: probability.default(0),
   erase: z
     .strictObject({
       probability: probability.default(0),

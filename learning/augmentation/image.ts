@@ -1,5 +1,5 @@
 /**
- * Random views of images: crop, mirror, rotation, blur, colour and erasing, in this order. What small images need is in
+ * Random views of images: crop, mirror, rotation, blur, colour, solarisation and erasing, in this order. What small images need is in
  * the plans: 8×8 digits crop 0.5–1, rotate ±15°, no mirror; 28×28 grey crop 0.3–1, mirror, brightness and contrast ±0.4.
  */
 import type { Augmentation, ImageShape } from '../contracts.ts';
@@ -9,8 +9,9 @@ import { colour } from './colour.ts';
 import { erase } from './erase.ts';
 import { resample, warp } from './geometry.ts';
 import { type ImageSpec, imageSchema } from './image-spec.ts';
+import { solarise } from './solarise.ts';
 
-const PARTS = { resample, warp, blur, colour, erase };
+const PARTS = { resample, warp, blur, colour, solarise, erase };
 
 const activeParts = (spec: ImageSpec, shape: ImageShape) =>
   Object.entries(PARTS).filter(([, part]) => part.active(spec, shape));

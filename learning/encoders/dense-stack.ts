@@ -1,5 +1,5 @@
 /**
- * Dense layers with an optional layer normalisation and a relu between them; the last layer is linear.
+ * Dense layers with an optional normalisation (over the layer, in heads also over the batch) and a relu between them; the last layer is linear.
  * Shared by the encoder `mlp` and by projection heads. A normalised layer needs no bias: the normalisation has an offset.
  */
 import type { Tensor } from '@tensorflow/tfjs';
@@ -14,7 +14,7 @@ export interface DenseStack {
   /** Width of the input, of each hidden layer, and of the output. */
   readonly widths: readonly number[];
   /** Between a hidden layer's product and its relu. */
-  readonly normalisation: 'layer' | 'none';
+  readonly normalisation: 'layer' | 'batch' | 'none';
 }
 
 const vector = (length: number): TensorSpec => ({ shape: [length], dtype: 'float32' });
@@ -26,7 +26,7 @@ export function denseManifest(stack: DenseStack): Manifest {
   for (let i = 0; i <= last; i++) {
     const [input, output] = [stack.widths[i]!, stack.widths[i + 1]!];
     manifest[`dense${i}/kernel`] = { shape: [input, output], dtype: 'float32' };
-    if (i < last && stack.normalisation === 'layer') {
+    if (i < last && stack.normalisation !== 'none') {
       manifest[`norm${i}/scale`] = vector(output);
       manifest[`norm${i}/offset`] = vector(output);
     } else manifest[`dense${i}/bias`] = vector(output);
@@ -46,7 +46,8 @@ export function denseApply(nn: Ops, params: Tensors, x: Tensor, stack: DenseStac
   for (let i = 0; i < last; i++) {
     hidden = nn.dense(hidden, params[`dense${i}/kernel`]!, params[`dense${i}/bias`]);
     const scale = params[`norm${i}/scale`];
-    if (scale) hidden = nn.layerNorm(hidden, scale, params[`norm${i}/offset`]!);
+    const normalise = stack.normalisation === 'batch' ? nn.batchNorm : nn.layerNorm;
+    if (scale) hidden = normalise(hidden, scale, params[`norm${i}/offset`]!);
     hidden = nn.relu(hidden);
   }
   return nn.dense(hidden, params[`dense${last}/kernel`]!, params[`dense${last}/bias`]);

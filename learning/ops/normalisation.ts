@@ -1,5 +1,5 @@
 /**
- * Normalisation over layers and groups with the closed-form gradient
+ * Normalisation over layers, batches and groups with the closed-form gradient
  * dx = γ·r·(dy − mean(dy) − x̂·mean(dy·x̂)), r = 1/√(var + ε), the mean over positions,
  * and the scaling of rows to unit length.
  */
@@ -9,13 +9,21 @@ import type { TensorFlow } from './ops.ts';
 
 const EPSILON = 1e-5;
 
-/** x: [n, d]; scale, offset: [d]. Ba, Kiros & Hinton 2016. */
-export function layerNorm(tf: TensorFlow, x: Tensor, scale: Tensor, offset: Tensor, epsilon = EPSILON): Tensor {
+/** x: [n, d]; scale, offset: [d]; the moments run over `axis` of x. */
+function normaliseMatrix(
+  tf: TensorFlow,
+  axis: 0 | 1,
+  x: Tensor,
+  scale: Tensor,
+  offset: Tensor,
+  epsilon: number,
+): Tensor {
+  const mean = (of: Tensor): Tensor => tf.mean(of, axis, true);
   return withGradient(tf, {
     inputs: { x, scale, offset },
     forward: (save) => {
-      const centred = tf.sub(x, tf.mean(x, -1, true));
-      const r = tf.rsqrt(tf.add(tf.mean(tf.square(centred), -1, true), epsilon)); // [n, 1]
+      const centred = tf.sub(x, mean(x));
+      const r = tf.rsqrt(tf.add(mean(tf.square(centred)), epsilon));
       const normalised = tf.mul(centred, r);
       save([normalised, r, scale]);
       return tf.add(tf.mul(normalised, scale), offset);
@@ -23,14 +31,22 @@ export function layerNorm(tf: TensorFlow, x: Tensor, scale: Tensor, offset: Tens
     gradient: (dy, [normalised, r, gamma]) => ({
       x: () => {
         const g = tf.mul(dy, gamma!);
-        const along = tf.mul(normalised!, tf.mean(tf.mul(g, normalised!), -1, true));
-        return tf.mul(tf.sub(tf.sub(g, tf.mean(g, -1, true)), along), r!);
+        const along = tf.mul(normalised!, mean(tf.mul(g, normalised!)));
+        return tf.mul(tf.sub(tf.sub(g, mean(g)), along), r!);
       },
       scale: () => tf.sum(tf.mul(dy, normalised!), 0),
       offset: () => tf.sum(dy, 0),
     }),
   });
 }
+
+/** Each row of x: [n, d] by its own moments; scale, offset: [d]. Ba, Kiros & Hinton 2016. */
+export const layerNorm = (tf: TensorFlow, x: Tensor, scale: Tensor, offset: Tensor, epsilon = EPSILON): Tensor =>
+  normaliseMatrix(tf, 1, x, scale, offset, epsilon);
+
+/** Each column of x: [n, d] by its moments over these n rows; scale, offset: [d]. Ioffe & Szegedy 2015. */
+export const batchNorm = (tf: TensorFlow, x: Tensor, scale: Tensor, offset: Tensor, epsilon = EPSILON): Tensor =>
+  normaliseMatrix(tf, 0, x, scale, offset, epsilon);
 
 /** Mean over positions: [b, h, w, c] → [b, 1, 1, c]. Pooling does not transpose, as a reduction of inner axes does. */
 const channelMean = (tf: TensorFlow, x: Tensor): Tensor =>

@@ -7,7 +7,8 @@ import type { Tensor } from '@tensorflow/tfjs';
 import { gelu, relu } from './activation.ts';
 import { conv2d } from './convolution.ts';
 import { matMul } from './mat-mul.ts';
-import { globalAveragePool, groupNorm, l2Normalise, layerNorm } from './normalisation.ts';
+import { batchNorm, globalAveragePool, groupNorm, l2Normalise, layerNorm } from './normalisation.ts';
+import { stopGradient } from './stop-gradient.ts';
 
 /** The tfjs module; its types only, except in an engine. */
 export type TensorFlow = typeof import('@tensorflow/tfjs');
@@ -29,6 +30,8 @@ export interface Composites {
   conv2d(x: Tensor, kernel: Tensor, options: Convolution): Tensor;
   /** Over the last axis of [n, d], then scale and offset [d]. */
   layerNorm(x: Tensor, scale: Tensor, offset: Tensor, epsilon?: number): Tensor;
+  /** Over the rows of [n, d], the batch's own statistics and no others; then scale and offset [d]. For heads only. */
+  batchNorm(x: Tensor, scale: Tensor, offset: Tensor, epsilon?: number): Tensor;
   /** [b, h, w, c]: over positions and the channels of a group of each example; scale and offset [c]. Wu & He 2018. */
   groupNorm(x: Tensor, scale: Tensor, offset: Tensor, groups: number, epsilon?: number): Tensor;
   /** [b, h, w, c] → [b, c] */
@@ -39,6 +42,8 @@ export interface Composites {
   gelu(x: Tensor): Tensor;
   /** Rows of [n, d] scaled to length 1; a row of zeros stays zero and its gradient finite. */
   l2Normalise(x: Tensor): Tensor;
+  /** x, through which no gradient flows: what comes before it is a constant to whatever comes after. */
+  stopGradient(x: Tensor): Tensor;
 }
 
 export interface Ops extends Composites {
@@ -56,11 +61,13 @@ export function makeOps(tf: TensorFlow, overrides: Partial<Composites> = {}): Op
     },
     conv2d: (x, kernel, options) => conv2d(tf, x, kernel, options),
     layerNorm: (x, scale, offset, epsilon) => layerNorm(tf, x, scale, offset, epsilon),
+    batchNorm: (x, scale, offset, epsilon) => batchNorm(tf, x, scale, offset, epsilon),
     groupNorm: (x, scale, offset, groups, epsilon) => groupNorm(tf, x, scale, offset, groups, epsilon),
     globalAveragePool: (x) => globalAveragePool(tf, x),
     relu: (x) => relu(tf, x),
     gelu: (x) => gelu(tf, x),
     l2Normalise: (x) => l2Normalise(tf, x),
+    stopGradient: (x) => stopGradient(tf, x),
     ...overrides,
   };
   return nn;
