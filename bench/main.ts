@@ -6,6 +6,7 @@ import { type Bench, machine } from './report.ts';
 const BENCHES: Readonly<Record<string, () => Promise<{ run: Bench }>>> = {
   engine: () => import('./engine.ts'),
   secagg: () => import('./secagg.ts'),
+  pretext: () => import('./pretext.ts'),
   quality: () => import('./quality.ts'),
 };
 
