@@ -86,9 +86,9 @@ export const vit: Encoder<VitSpec> = {
   dim: (spec) => spec.dim,
   manifest: (spec, shape) => ({
     ...layer('patches', spec.patch * spec.patch * shape[2], spec.dim),
-    positions: tensor(tokensOf(spec, shape), spec.dim),
     ...Object.assign({}, ...Array.from({ length: spec.depth }, (_, i) => under(`block${i}`, blockManifest(spec)))),
     ...norm('norm', spec.dim),
+    positions: tensor(tokensOf(spec, shape), spec.dim),
   }),
   init: (rng, spec, shape) => {
     const { positions, ...others } = vit.manifest(spec, shape);

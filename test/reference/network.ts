@@ -79,14 +79,20 @@ export function groupNorm(image: Image, scale: Weights, offset: Weights, groups:
 export const globalAveragePool = (image: Image): number[] =>
   image[0]![0]!.map((_, c) => mean(image.flatMap((row) => row.map((pixel) => pixel[c]!))));
 
-/** Hidden layers with layer normalisation and relu, the last one linear. */
-export function denseStack(x: Matrix, weights: NamedWeights): Matrix {
+/** Each column by its own moments over the rows. */
+export function batchNorm(x: Matrix, scale: Weights, offset: Weights): Matrix {
+  const columns = x[0]!.map((_, j) => standardise(x.map((row) => row[j]!)));
+  return x.map((row, i) => row.map((_, j) => columns[j]![i]! * scale.data[j]! + offset.data[j]!));
+}
+
+/** Hidden layers with a normalisation and relu, the last one linear. */
+export function denseStack(x: Matrix, weights: NamedWeights, normalise: typeof layerNorm = layerNorm): Matrix {
   const last = Object.keys(weights).filter((name) => name.endsWith('/kernel')).length - 1;
   let hidden = x;
   for (let i = 0; i < last; i++) {
     hidden = dense(hidden, weights[`dense${i}/kernel`]!, weights[`dense${i}/bias`]);
     const scale = weights[`norm${i}/scale`];
-    if (scale) hidden = layerNorm(hidden, scale, weights[`norm${i}/offset`]!);
+    if (scale) hidden = normalise(hidden, scale, weights[`norm${i}/offset`]!);
     hidden = relu(hidden);
   }
   return dense(hidden, weights[`dense${last}/kernel`]!, weights[`dense${last}/bias`]);
@@ -113,7 +119,7 @@ export const conv = (
     return globalAveragePool(hidden);
   });
 
-const within = (prefix: string, weights: NamedWeights): NamedWeights =>
+export const within = (prefix: string, weights: NamedWeights): NamedWeights =>
   Object.fromEntries(
     Object.entries(weights).flatMap(([name, w]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), w]] : [])),
   );

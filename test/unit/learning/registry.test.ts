@@ -29,8 +29,11 @@ describe('completePlan', () => {
   });
 
   it.each([
-    ['encoder', /encoder\.name: there is no encoder "transformer".*mlp, conv, resnet/],
-    ['pretext', /pretext\.name: there is no pretext "transformer".*spectral, simclr, vicreg/],
+    ['encoder', /encoder\.name: there is no encoder "transformer".*mlp, conv, resnet, vit/],
+    [
+      'pretext',
+      /pretext\.name: there is no pretext "transformer".*spectral, simclr, moco, vicreg, barlow-twins, byol, simsiam, swav, rotation, mae/,
+    ],
     ['augmentation', /augmentation\.name: there is no augmentation "transformer".*image/],
   ])('an unknown %s is answered with the known ones', (key, message) => {
     const error = refused({ ...minimalPlan, [key]: { name: 'transformer' } });
@@ -55,6 +58,10 @@ describe('completePlan', () => {
     [{ data: { shape: [4, 4, 1], normalisation: { mean: [0, 0, 0], std: [1] } } }, 'data.normalisation.mean'],
     [{ data: { shape: [4, 4, 3], normalisation: { mean: [0], std: [1, 1] } } }, 'data.normalisation.std'],
     [{ data: { shape: [3, 3, 1] }, encoder: { name: 'conv' } }, 'encoder.strides'],
+    [{ data: { shape: [3, 3, 1] }, encoder: { name: 'resnet' } }, 'encoder.depth'],
+    [{ data: { shape: [4, 6, 1] }, encoder: { name: 'vit' } }, 'encoder.patch'],
+    [{ data: { shape: [4, 6, 1] }, pretext: { name: 'mae' } }, 'pretext.patch'],
+    [{ data: { shape: [4, 6, 1] }, pretext: { name: 'rotation' } }, 'data.shape'],
     [{ data: { shape: [4096, 4096, 3] }, training: { ...minimalPlan.training, batch: 64 } }, 'training.batch'],
     [{ rounds: { count: 1, cohort: 1000, maxCohort: 100_000 } }, 'rounds.maxCohort'],
   ])('a plan that cannot hold is refused: %o', (change, where) => {

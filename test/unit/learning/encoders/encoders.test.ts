@@ -7,6 +7,7 @@ import { stream } from '../../../../protocol/random.ts';
 import { sizeOf } from '../../../../protocol/tensors.ts';
 import { deviation, dot, randomArray, toImages, toNamedWeights } from '../../../reference/arrays.ts';
 import { conv, mlp, resnet } from '../../../reference/network.ts';
+import { vit } from '../../../reference/vit.ts';
 import { BACKENDS } from '../ops/gradients.ts';
 
 const encoder = (name: string): Encoder => encoders.get(name)!;
@@ -24,9 +25,11 @@ const cases = [
   { name: 'conv', options: { filters: [6], strides: [2], groups: 3 }, shape: [4, 4, 3] as const },
   { name: 'resnet', options: { depth: 8, width: 4, groups: 2 }, shape: [7, 6, 1] as const },
   { name: 'resnet', options: { depth: 18, width: 2, groups: 1 }, shape: [8, 8, 3] as const },
+  { name: 'vit', options: { patch: 2, dim: 6, depth: 2, heads: 3, expansion: 2 }, shape: [4, 6, 1] as const },
+  { name: 'vit', options: { patch: 3, dim: 4, depth: 1, heads: 1, expansion: 1 }, shape: [3, 6, 3] as const },
 ];
 
-const networks = { mlp, conv, resnet };
+const networks = { mlp, conv, resnet, vit };
 
 describe('encoders', () => {
   it('have the parameters of their definition', () => {
@@ -40,6 +43,11 @@ describe('encoders', () => {
     expect(count('resnet', {}, [28, 28, 1])).toBe(9 * 32 + stages[0]! + stages[1]! + stages[2]! + 2 * filters);
     // torchvision's ResNet-18 has 11,689,512: a 7×7 stem of 9,408, here 1,728, and a classifier of 513,000
     expect(count('resnet', { depth: 18 }, [32, 32, 3])).toBe(11_689_512 - 9408 + 1728 - 513_000);
+  });
+
+  it('vit has the parameters of its definition', () => {
+    const block = 3 * (96 * 96 + 96) + (96 * 96 + 96) + (96 * 192 + 192) + (192 * 96 + 96) + 2 * 2 * 96;
+    expect(count('vit', {}, [28, 28, 1])).toBe(16 * 96 + 96 + 49 * 96 + 4 * block + 2 * 96);
   });
 
   it.each(cases)('$name $options: initial values have the shapes of the manifest, from the seed alone', (entry) => {
@@ -69,6 +77,8 @@ describe('encoders', () => {
     expect(() => count('resnet', { depth: 18 }, [7, 7, 1])).toThrow('8-fold');
     expect(encoder('resnet').schema.safeParse({ name: 'resnet', depth: 50 }).success).toBe(false);
     expect(encoder('resnet').schema.safeParse({ name: 'resnet', width: 12 }).success).toBe(false);
+    expect(() => count('vit', {}, [28, 30, 1])).toThrow('not made of whole patches of 4×4');
+    expect(encoder('vit').schema.safeParse({ name: 'vit', heads: 5 }).success).toBe(false);
   });
 });
 

@@ -1,8 +1,15 @@
 import type { Tensor } from '@tensorflow/tfjs';
 import { describe, expect, it } from 'vitest';
 import type { Ops } from '../../../../learning/ops/ops.ts';
+import { barlowLoss } from '../../../../learning/pretext/barlow-twins.ts';
+import { byolLoss } from '../../../../learning/pretext/byol.ts';
+import { maeLoss } from '../../../../learning/pretext/mae.ts';
+import { mocoLoss } from '../../../../learning/pretext/moco.ts';
+import { rotationLoss } from '../../../../learning/pretext/rotation.ts';
 import { ntXent } from '../../../../learning/pretext/simclr.ts';
+import { simsiamLoss } from '../../../../learning/pretext/simsiam.ts';
 import { spectralLoss } from '../../../../learning/pretext/spectral.ts';
+import { sinkhornCodes, swavLoss } from '../../../../learning/pretext/swav.ts';
 import { vicregLoss } from '../../../../learning/pretext/vicreg.ts';
 import { stream } from '../../../../protocol/random.ts';
 import { float32, type NDArray } from '../../../../protocol/tensors.ts';
@@ -22,8 +29,17 @@ interface Entry {
   /** Shown in the test's title. */
   readonly options: number | object;
   ours(nn: Ops, projections: Tensor): Tensor;
-  reference(first: Matrix, second: Matrix): number;
+  /** `still` are the same rows, through which no gradient flows. */
+  reference(first: Matrix, second: Matrix, still: readonly [Matrix, Matrix]): number;
 }
+
+/** A prediction that depends on its projection, so that a gradient through the target would show. */
+const predicted = (rows: Matrix): Matrix => rows.map((row) => row.map((v, j) => v * (j + 1)));
+const predictedBy = ({ tf }: Ops, z: Tensor): Tensor => tf.mul(z, tf.range(1, z.shape[1]! + 1, 1, 'float32'));
+
+/** Seeded rows that are no input of the loss: prototypes, or a queue of unit length. */
+const fixed = (rows: number, dim: number): Matrix => toMatrix(randomArray(stream(9, 'fixed', rows, dim), [rows, dim]));
+const unit = (rows: Matrix): Matrix => rows.map((row) => row.map((v) => v / Math.hypot(...row)));
 
 const entries: readonly Entry[] = [
   ...[0.5, 4, 100].map((mu) => ({
@@ -48,6 +64,50 @@ const entries: readonly Entry[] = [
     ours: (nn: Ops, z: Tensor) => vicregLoss(nn, z, weights),
     reference: (a: Matrix, b: Matrix) => naive.vicreg(a, b, weights),
   })),
+  ...[
+    { redundancy: 0.005, scale: 0.1 },
+    { redundancy: 2, scale: 1 },
+  ].map((weights) => ({
+    task: 'barlow-twins',
+    options: weights,
+    ours: (nn: Ops, z: Tensor) => barlowLoss(nn, z, weights),
+    reference: (a: Matrix, b: Matrix) => naive.barlow(a, b, weights),
+  })),
+  {
+    task: 'byol',
+    options: {},
+    ours: (nn, z) => byolLoss(nn, predictedBy(nn, z), z),
+    reference: (a, b, still) => 2 - 2 * naive.crossCosine([predicted(a), predicted(b)], still),
+  },
+  {
+    task: 'simsiam',
+    options: {},
+    ours: (nn, z) => simsiamLoss(nn, predictedBy(nn, z), z),
+    reference: (a, b, still) => -naive.crossCosine([predicted(a), predicted(b)], still),
+  },
+  ...[
+    { temperature: 0.07, queue: 1 },
+    { temperature: 0.2, queue: 9 },
+  ].map(({ temperature, queue }) => ({
+    task: 'moco',
+    options: { temperature, queue },
+    ours: (nn: Ops, z: Tensor) =>
+      mocoLoss(nn, z, predictedBy(nn, z), nn.tf.tensor2d(unit(fixed(queue, z.shape[1]!))), temperature),
+    reference: (a: Matrix, b: Matrix, [c, d]: readonly [Matrix, Matrix]) =>
+      naive.moco([a, b], [predicted(c), predicted(d)], unit(fixed(queue, a[0]!.length)), temperature),
+  })),
+  ...[
+    { temperature: 0.1, epsilon: 0.05, iterations: 3 },
+    { temperature: 1, epsilon: 0.5, iterations: 1 },
+  ].map((options) => ({
+    task: 'swav',
+    options,
+    ours: (nn: Ops, z: Tensor) => swavLoss(nn, z, nn.tf.tensor2d(fixed(4, z.shape[1]!)), options),
+    reference: (a: Matrix, b: Matrix, still: readonly [Matrix, Matrix]) => {
+      const prototypes = fixed(4, a[0]!.length);
+      return naive.swav([a, b], still, { moving: prototypes, still: prototypes }, options);
+    },
+  })),
 ];
 
 const grid = entries.flatMap((entry) =>
@@ -63,17 +123,77 @@ describe.each(BACKENDS)('losses on %s', (backend) => {
     const { batch, dim, scale } = entry;
     const rng = stream(3, entry.task, JSON.stringify(entry.options), batch, scale);
     const z = randomArray(rng, [2 * batch, dim], scale);
-    const reference = (rows: Rows): number => entry.reference(...halves(rows));
+    const reference = (rows: Rows): number => entry.reference(...halves(rows), halves(z));
     const { value, shape, gradients } = await differentiate(backend, [z], undefined, (nn, [x]) => entry.ours(nn, x!));
     const exact = reference(z);
     expect(shape).toEqual([]);
     expect(Math.abs(value[0]! - exact) / Math.max(1, Math.abs(exact))).toBeLessThan(1e-5);
     const double = Float64Array.from(z.data);
+    const length = Math.max(Math.hypot(...gradients[0]!), 0.01); // at two images some losses are all but flat
     for (let trial = 0; trial < 3; trial++) {
       const along = randomArray(rng, z.shape).data;
       const expected = slope((data) => reference({ shape: z.shape, data }), double, along, 1e-5);
-      expect(Math.abs(dot(gradients[0]!, along) - expected) / (Math.hypot(...gradients[0]!) || 1)).toBeLessThan(1e-3);
+      expect(Math.abs(dot(gradients[0]!, along) - expected) / length).toBeLessThan(1e-3);
     }
+  });
+});
+
+describe.each(BACKENDS)('losses of tasks without a second view, on %s', (backend) => {
+  const expectGradient = async (
+    inputs: readonly NDArray[],
+    ours: (nn: Ops, tensors: Tensor[]) => Tensor,
+    reference: (first: Float64Array) => number,
+  ): Promise<void> => {
+    const { value, gradients } = await differentiate(backend, inputs, undefined, ours);
+    const [at] = [Float64Array.from(inputs[0]!.data)];
+    expect(value[0]).toBeCloseTo(reference(at), 4);
+    const along = randomArray(stream(8, 'along', at.length), [at.length]).data;
+    expect(dot(gradients[0]!, along)).toBeCloseTo(slope(reference, at, along, 1e-5), 3);
+  };
+
+  it.each([1, 2, 5])('rotation, %i images at four angles', async (batch) => {
+    const scores = randomArray(stream(4, 'scores', batch), [4 * batch, 4], 2);
+    const reference = (data: Float64Array): number => naive.rotation(toMatrix({ shape: scores.shape, data }));
+    await expectGradient([scores], (nn, [x]) => rotationLoss(nn, x!), reference);
+  });
+
+  it.each([
+    [1, 4, 3],
+    [3, 2, 4],
+    [2, 9, 1],
+  ])('mae, %i images of %i patches of %i pixels', async (batch, patches, pixels) => {
+    const rng = stream(5, 'mae', batch, patches, pixels);
+    const shape = [batch, patches, pixels];
+    const [made, images] = [randomArray(rng, shape), randomArray(rng, shape)];
+    const hidden = Array.from({ length: batch }, () =>
+      Array.from({ length: patches }, (_, p) => (p % 2 === 0 ? 1 : 0)),
+    );
+    const nested = (data: ArrayLike<number>): Matrix[] =>
+      Array.from({ length: batch }, (_, b) =>
+        toMatrix({ shape: [patches, pixels], data: Array.from(data).slice(b * patches * pixels) }),
+      );
+    const reference = (data: Float64Array): number => naive.mae(nested(images.data), nested(data), hidden);
+    const ours = (nn: Ops, [x]: Tensor[]): Tensor => {
+      const mask = nn.tf.reshape(nn.tf.tensor2d(hidden), [batch, patches, 1]);
+      return maeLoss(nn, nn.tf.tensor(images.data, shape), x!, mask);
+    };
+    await expectGradient([made], ours, reference);
+  });
+});
+
+describe('codes of swav', () => {
+  it('share the batch out equally, however one-sided the cosines, and follow them', async () => {
+    const cosines = Array.from({ length: 12 }, (_, i) => [0.9, 0.5 + 0.03 * i, 0.1 * Math.sin(i)]);
+    const { value } = await differentiate(
+      'cpu',
+      [float32([12, 3], Float32Array.from(cosines.flat()))],
+      undefined,
+      (nn, [x]) => sinkhornCodes(nn, x!, { epsilon: 0.05, iterations: 20 }),
+    );
+    const codes = toMatrix({ shape: [12, 3], data: value });
+    for (const row of codes) expect(row[0]! + row[1]! + row[2]!).toBeCloseTo(1, 5);
+    for (let k = 0; k < 3; k++) expect(codes.reduce((sum, row) => sum + row[k]!, 0)).toBeCloseTo(4, 1);
+    expect(codes[11]![1]).toBeGreaterThan(codes[0]![1]!);
   });
 });
 

@@ -9,9 +9,33 @@ const ENCODERS = {
   mlp: { name: 'mlp', hidden: [32], dim: 16 },
   conv: { name: 'conv', filters: [8, 8], strides: [1, 2], groups: 2 },
   resnet: { name: 'resnet', depth: 8, width: 2, groups: 1 },
+  vit: { name: 'vit', patch: 2, dim: 8, depth: 1, heads: 2 },
 } as const;
 /** Each with a learning rate at which 50 steps stay where the loss is smooth: a diverging run magnifies rounding. */
-const PRETEXTS = { spectral: 1e-3, simclr: 1e-2, vicreg: 1e-4 } as const;
+const PRETEXTS = {
+  spectral: 1e-3,
+  simclr: 1e-2,
+  moco: 1e-2,
+  vicreg: 1e-4,
+  'barlow-twins': 1e-3,
+  byol: 1e-3,
+  simsiam: 1e-3,
+  swav: 1e-3,
+  rotation: 1e-2,
+  mae: 1e-2,
+} as const;
+
+const heads = { projector: { hidden: [24], dim: 12 } };
+const predictor = { hidden: [10] };
+/** Options that keep a task small. */
+const OPTIONS: Partial<Record<keyof typeof PRETEXTS, object>> = {
+  moco: { ...heads, queue: 20 },
+  byol: { ...heads, predictor },
+  simsiam: { ...heads, predictor },
+  swav: { ...heads, prototypes: 5 },
+  rotation: { head: { hidden: [24] } },
+  mae: { patch: 2, decoder: { hidden: [24] } },
+};
 
 /** Every pretext task with the cheapest encoder, and every encoder. */
 export const CASES: readonly Case[] = [
@@ -19,7 +43,15 @@ export const CASES: readonly Case[] = [
   { encoder: 'conv', pretext: 'spectral' },
   { encoder: 'conv', pretext: 'simclr' },
   { encoder: 'resnet', pretext: 'vicreg' },
+  { encoder: 'vit', pretext: 'simclr' },
+  { encoder: 'vit', pretext: 'mae' },
 ];
+
+/** Of images that cannot have any shape: those that are turned, and those that are cut into patches. */
+const SHAPES: Partial<Record<keyof typeof PRETEXTS, [number, number, number]>> = {
+  rotation: [6, 6, 1],
+  mae: [6, 8, 1],
+};
 
 export interface Case {
   readonly encoder: keyof typeof ENCODERS;
@@ -31,9 +63,12 @@ export function planOf({ encoder, pretext, optimiser }: Case): Plan {
   return completePlan({
     version: 1,
     task: `${encoder}-${pretext}`,
-    data: { shape: [7, 6, 1], normalisation: { mean: [0.3], std: [0.4] } },
+    data: {
+      shape: SHAPES[pretext] ?? (encoder === 'vit' ? [6, 8, 1] : [7, 6, 1]),
+      normalisation: { mean: [0.3], std: [0.4] },
+    },
     encoder: ENCODERS[encoder],
-    pretext: { name: pretext, projector: { hidden: [24], dim: 12 } },
+    pretext: { name: pretext, ...(OPTIONS[pretext] ?? heads) },
     augmentation: { name: 'image' },
     training: {
       steps: 1,
