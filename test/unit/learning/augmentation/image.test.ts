@@ -133,6 +133,12 @@ describe.each(BACKENDS)('views on %s', (backend) => {
         expect(brightnessOf(pixel)).toBeCloseTo(brightnessOf(original[0]![i]![j]!), 2);
   });
 
+  it('solarises: inverts the bright half of some views', async () => {
+    const images = float32([2, 1, 4, 1], Float32Array.of(0.1, 0.5, 0.7, 1, 0.1, 0.5, 0.7, 1));
+    const solarised = await view(images, { solarise: 0.5 }, scripted(0.4, 0.6), backend);
+    expect(deviation(solarised, [0.1, 0.5, 0.3, 0, 0.1, 0.5, 0.7, 1])).toBeLessThan(1e-6);
+  });
+
   it('erases one rectangle', async () => {
     const images = float32([2, 6, 8, 1], new Float32Array(96).fill(1));
     const options = { erase: { probability: 0.5, area: [0.25, 0.25], aspect: [3, 3] } };
@@ -179,6 +185,7 @@ describe('the augmentation `image`', () => {
       saturation: 0.8,
       hue: 0.2,
       grey: 0.2,
+      solarise: 0.2,
       blur: { probability: 0.5 },
       erase: { probability: 0.5 },
     };

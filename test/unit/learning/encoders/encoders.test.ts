@@ -1,7 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Encoder, ImageShape } from '../../../../learning/contracts.ts';
 import { activate, loadBackend } from '../../../../learning/engine/eager-backend.ts';
-import { encoders } from '../../../../learning/registry.ts';
+import { encoders, pretexts } from '../../../../learning/registry.ts';
 import { TacitError } from '../../../../protocol/errors.ts';
 import { stream } from '../../../../protocol/random.ts';
 import { sizeOf } from '../../../../protocol/tensors.ts';
@@ -48,6 +49,23 @@ describe('encoders', () => {
   it('vit has the parameters of its definition', () => {
     const block = 3 * (96 * 96 + 96) + (96 * 96 + 96) + (96 * 192 + 192) + (192 * 96 + 96) + 2 * 2 * 96;
     expect(count('vit', {}, [28, 28, 1])).toBe(16 * 96 + 96 + 49 * 96 + 4 * block + 2 * 96);
+  });
+
+  it('are counted in README.md as they are', () => {
+    const readme = readFileSync(new URL('../../../../README.md', import.meta.url), 'utf8');
+    const counts: readonly (readonly [string, object, ImageShape])[] = [
+      ['mlp', {}, [8, 8, 1]],
+      ['conv', {}, [28, 28, 1]],
+      ['resnet', {}, [28, 28, 1]],
+      ['resnet', { depth: 18 }, [32, 32, 3]],
+      ['vit', {}, [28, 28, 1]],
+    ];
+    for (const [name, options, shape] of counts) {
+      const row = readme.split('\n').find((line) => line.startsWith(`| \`${name}\` `));
+      expect(row).toContain(count(name, options, shape).toLocaleString('en'));
+    }
+    for (const name of encoders.keys()) expect(readme).toContain(`| \`${name}\` `);
+    for (const name of pretexts.keys()) expect(readme).toContain(`| \`${name}\` `);
   });
 
   it.each(cases)('$name $options: initial values have the shapes of the manifest, from the seed alone', (entry) => {

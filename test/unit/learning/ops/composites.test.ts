@@ -66,6 +66,12 @@ const cases: readonly Case[] = [
     ours: (nn, [x, scale, offset]) => nn.layerNorm(x!, scale!, offset!),
     reference: ([x, scale, offset]) => naive.layerNorm(toMatrix(x!), scale!, offset!).flat(),
   },
+  {
+    name: 'batchNorm',
+    inputs: [[4, 9], [9], [9]],
+    ours: (nn, [x, scale, offset]) => nn.batchNorm(x!, scale!, offset!),
+    reference: ([x, scale, offset]) => naive.batchNorm(toMatrix(x!), scale!, offset!).flat(),
+  },
   groupNorm([2, 3, 4, 6], 3),
   groupNorm([3, 4, 4, 4], 1),
   groupNorm([2, 5, 3, 4], 4),
@@ -110,6 +116,15 @@ async function gradientError(backend: Backend, { name, inputs, ours, reference }
 describe.each(BACKENDS)('composites on %s', (backend) => {
   it.each(cases)('$name: value and gradient', async (composite) => {
     expect(await gradientError(backend, composite)).toBeLessThan(1e-4);
+  });
+
+  it('lets no gradient through where it is stopped', async () => {
+    const x = float32([3], Float32Array.of(1, -2, 5));
+    const { value, gradients } = await differentiate(backend, [x], undefined, (nn, [t]) =>
+      nn.tf.mul(t!, nn.stopGradient(nn.tf.square(t!))),
+    );
+    expect(Array.from(value)).toEqual([1, -8, 125]);
+    expect(Array.from(gradients[0]!)).toEqual([1, 4, 25]); // with it, 3·x²
   });
 
   it('a zero row stays zero and has a finite gradient', async () => {
