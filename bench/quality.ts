@@ -36,9 +36,24 @@ interface Result {
   readonly draws: LabelCurve['draws'];
 }
 
-function contextFor(plan: Plan, experiment: RowContext['experiment'], pool: TrainingPool, io: BenchIo): RowContext {
-  return { plan, experiment, pool, signal: io.signal, onProgress: () => {} };
+/** A line for each quarter of a row. */
+function quarters(io: BenchIo, where: string): RowContext['onProgress'] {
+  const said = new Map<string, number>();
+  return (row, fraction) => {
+    const quarter = Math.floor(4 * fraction);
+    if (quarter <= (said.get(row) ?? 0)) return;
+    said.set(row, quarter);
+    io.progress(`${where}: ${row} ${25 * quarter} %`);
+  };
 }
+
+const contextFor = (
+  plan: Plan,
+  experiment: RowContext['experiment'],
+  pool: TrainingPool,
+  io: BenchIo,
+  where: string,
+): RowContext => ({ plan, experiment, pool, signal: io.signal, onProgress: quarters(io, where) });
 
 /** Rows that do not know of participants. */
 async function commonRows(context: RowContext): Promise<Partial<Record<RowName, LabelCurve>>> {
@@ -52,10 +67,19 @@ async function commonRows(context: RowContext): Promise<Partial<Record<RowName, 
 }
 
 async function partitionRows(context: RowContext, partition: Partition): Promise<Partial<Record<RowName, LabelCurve>>> {
-  const { plan, experiment, pool, signal } = context;
+  const { plan, experiment, pool, signal, onProgress } = context;
   const shards = shardsOf(experiment, { plan, partition, participants: plan.rounds.cohort });
   const sources = shards.map((indices) => ({ ...experiment.train, indices }));
-  const { result } = await runFederation({ plan, transport: 'memory', sources, pool, signal });
+  const { result } = await runFederation({
+    plan,
+    transport: 'memory',
+    sources,
+    pool,
+    signal,
+    onEvent: (event) => {
+      if (event.type === 'committed') onProgress('rounds', (event.summary.round + 1) / plan.rounds.count);
+    },
+  });
   const model = decodeSafetensors(result.model).arrays;
   const [local, federated, averaged] = await Promise.all([
     localRow(context, shards),
@@ -87,9 +111,9 @@ export const run: Bench = async (args, io) => {
     for (let seed = 0; seed < Number(values.seeds); seed++) {
       const plan = await loadPlan(bundledPlan(dataset), { seed });
       const experiment = await openExperiment(plan, dataset, seed);
-      const context = contextFor(plan, experiment, pool, io);
-      const common = await commonRows(context);
+      const common = await commonRows(contextFor(plan, experiment, pool, io, `seed ${seed}`));
       for (const partition of PARTITIONS) {
+        const context = contextFor(plan, experiment, pool, io, `seed ${seed}, ${partitionName(partition)}`);
         const rows = { ...common, ...(await partitionRows(context, partition)) };
         for (const [row, { draws }] of Object.entries(rows)) {
           const name = partitionName(partition);

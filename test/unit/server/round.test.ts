@@ -335,6 +335,9 @@ describe('aggregating', () => {
     game.candidates('abcd');
     for (const name of 'abcd') game.accept(name);
     game.contribute('abc');
+    // who lost its connection after its report is told that it is in, and waits for the next exchange
+    expect(refusal(game.accept('a'))).toMatchObject({ code: 'round/duplicate' });
+    expect(refusal(game.accept('d'))).toMatchObject({ code: 'round/late' });
     expect(game.aggregated()).toEqual([{ type: 'exchange', exchange: 1, participants: ids('abc') }]);
     expect(game.state).toMatchObject({ phase: 'training', exchange: 1 });
     expect(refusal(game.report('d', 1))).toMatchObject({ code: 'round/late' });
