@@ -247,6 +247,8 @@ const describeIssue = (issue: z.core.$ZodIssue): { where: string; text: string }
   if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined')) {
     return { where, text: `is missing: ${issue.expected} expected` };
   }
+  const known = issue.code === 'invalid_union' ? /Expected (.+)$/.exec(issue.message)?.[1] : undefined;
+  if (known !== undefined) return { where, text: `is not one of ${known.replaceAll("'", '').replaceAll(' | ', ', ')}` };
   return { where, text: issue.message };
 };
 

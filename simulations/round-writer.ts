@@ -17,7 +17,10 @@ export function roundWriter(run: RunWriter | undefined, io: SimulationIo, plan: 
   let bytesUp = 0;
   let bytesDown = 0;
   const onEvent = (event: CoordinatorEvent): void => {
-    if (event.type === 'failed') io.print(`round ${event.round + 1}, attempt ${event.attempt + 1}: ${event.message}`);
+    // a round that was stopped says so by the error or the signal that stopped it
+    if (event.type === 'failed' && event.code !== 'round/cancelled') {
+      io.print(`round ${event.round + 1}, attempt ${event.attempt + 1}: ${event.message || event.code}`);
+    }
     if (event.type !== 'committed') return;
     const { summary, model, links, serverKey } = event;
     const rounds = plan.rounds.count;

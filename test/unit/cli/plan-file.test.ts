@@ -79,3 +79,10 @@ test('two keys of one name are an error of the file', async () => {
   writeFileSync(file, 'version: 1\ntask: a\ntask: b\n');
   await expect(loadPlan(file)).rejects.toMatchObject({ code: 'plan/unreadable', where: `${file}:3:1` });
 });
+
+test('a strategy that there is not is answered with those that there are', async () => {
+  await expect(loadPlan('digits', set('strategy={name: fedfoo}'))).rejects.toMatchObject({
+    code: 'plan/unknown-name',
+    message: expect.stringMatching(/^strategy\.name: is not one of fedavg/),
+  });
+});

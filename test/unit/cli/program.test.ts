@@ -41,11 +41,16 @@ test('every command has a description and an example, and --json where it gives 
     'finetune',
     'evaluate',
     'embed',
+    'export',
     'plan check',
     'data check',
+    'data preview',
     'privacy plan',
     'privacy spent',
     'keygen',
+    'enroll',
+    'verify',
+    'engine explain',
     'doctor',
   ]);
   for (const path of commands) {
@@ -53,7 +58,7 @@ test('every command has a description and an example, and --json where it gives 
     expect(error.exitCode).toBe(EXIT.ok);
     expect(out).toMatch(new RegExp(`Usage: tacit ${path.join(' ')}`));
     expect(out).toMatch(/Examples?:\n {2}\$ (tacit|npm start|HTTPS_PROXY)/);
-    if (path[0] !== 'embed') expect(out).toContain('--json');
+    expect(out).toContain('--json');
     if (out.includes('--set <key=value>')) expect(out).toMatch(/Short names for --set: rounds \(rounds.count\)/);
   }
 });
