@@ -181,7 +181,7 @@ test('with --json the error is the one line of stdout, and stderr still says it 
   expect(error.code).toBe('plan/unknown-name');
   expect(error.where).toContain('encoder.name');
   expect(error.hint).toContain('mlp');
-  expect(error.message).toContain('mpl');
+  expect(error.message).toContain('cnov');
   expect(stderr).toContain('error [plan/unknown-name]');
   expect(status).toBe(EXIT.usage);
 });
