@@ -24,11 +24,23 @@ const PRETEXT_WORDS: Readonly<Record<string, string>> = {
   spectral:
     'two random views of one image should end up close to each other, and different images apart (spectral contrastive loss)',
   simclr: 'two random views of one image should find each other among all others of a batch (SimCLR)',
+  moco: 'a random view of an image should find another one among a queue of earlier images (MoCo)',
+  vicreg:
+    'two random views of one image should agree, in numbers that vary from image to image and do not repeat (VICReg)',
+  'barlow-twins':
+    'two random views of one image should give the same numbers, none of which repeats another (Barlow Twins)',
+  byol: 'from one random view of an image, what a slower copy of the network sees in another is predicted (BYOL)',
+  simsiam: 'from one random view of an image, what the network sees in another is predicted (SimSiam)',
+  swav: 'two random views of one image should be sorted into the same group, with all groups equally large (SwAV)',
+  rotation: 'each image is turned by quarters, and by how many is to be recognised (rotation)',
+  mae: 'parts of each image are hidden, and what is there is to be guessed (masked autoencoding)',
 };
 
 const ENCODER_WORDS: Readonly<Record<string, string>> = {
   mlp: 'mlp (layers of fully connected units)',
   conv: 'conv (a convolutional network)',
+  resnet: 'resnet (a residual network)',
+  vit: 'vit (a vision transformer)',
 };
 
 const count = (n: number, one: string, many = `${one}s`): string => `${n.toLocaleString('en')} ${n === 1 ? one : many}`;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { factsOf, inBytes, leadOf, parametersSent, sharingOf, sizeRule } from '../../../client/plan-in-words.ts';
+import { encoders, pretexts } from '../../../learning/registry.ts';
 import { smallPlan } from './fixture.ts';
 
 const textOf = (value: unknown): string => JSON.stringify(value);
@@ -28,6 +29,13 @@ describe('a plan in words', () => {
     const uniform = sharingOf(smallPlan({ privacy: { mode: 'sealed', clipNorm: 1, weights: 'uniform' } }));
     expect(textOf(uniform.leaves)).not.toMatch(/How many images/);
     expect(textOf(uniform.stays)).toMatch(/number of your images/);
+  });
+
+  it('has words for every encoder and every pretext task', () => {
+    const words = (key: 'encoder' | 'pretext', name: string, term: string): string =>
+      factsOf(smallPlan({ [key]: { name } })).find((fact) => fact.term === term)!.words;
+    for (const name of encoders.keys()) expect(words('encoder', name, 'Encoder')).toContain(`${name} (`);
+    for (const name of pretexts.keys()) expect(words('pretext', name, 'Pretext task')).not.toBe(name);
   });
 
   it('says what happens to images of another size', () => {
