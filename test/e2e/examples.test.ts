@@ -87,4 +87,13 @@ describe('examples', () => {
     const { arrays } = decodeSafetensors(await readFile(join(folder, 'encoder.safetensors')));
     expect(arrays['encoder/dense0/kernel']?.shape).toEqual([64, 16]);
   });
+
+  it('the inversion recovers an image in the clear and none from a masked report', { timeout: 90_000 }, async () => {
+    const inversion = run(folder, 'inversion.mjs', 'inversion.html', 'quick');
+    children.push(inversion.child);
+    expect(await inversion.ended, inversion.output()).toBe(0);
+    expect(inversion.output()).toMatch(/100 % recovered.* one participant in the clear: 1 image, 1 step/);
+    expect(inversion.output()).toMatch(/ 0 % recovered.* the masked report of one participant/);
+    expect(await readFile(join(folder, 'inversion.html'), 'utf8')).toContain('data:image/png;base64,');
+  });
 });
