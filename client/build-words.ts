@@ -10,7 +10,7 @@ import type { BlobRef, ExchangeStart } from '../protocol/messages.ts';
 import { CLIP_NORM } from '../protocol/privacy/noised-exchange.ts';
 import { buildReport, type NoiseInputs } from '../protocol/report.ts';
 import { checkAgainst } from '../protocol/safetensors.ts';
-import { BROADCAST, type Exchange } from '../protocol/sections.ts';
+import { BROADCAST, type Exchange, MODEL } from '../protocol/sections.ts';
 import type { NamedArrays, NamedSpecs } from '../protocol/tensors.ts';
 import type { Built, Contribution, Stage, Workplace } from './contribution.ts';
 import { decodeOnce } from './decoded.ts';
@@ -127,7 +127,7 @@ async function pullArrays(
 
 /** The global model: the bytes of the offered hash. */
 async function pullModel(at: Workplace, contribution: Contribution, start: ExchangeStart): Promise<NamedArrays> {
-  const ref = blobNamed(start, 'model');
+  const ref = blobNamed(start, MODEL);
   if (!equalBytes(ref.hash, contribution.offer.modelHash)) {
     throw new TacitError('wire/hash-mismatch', 'the exchange names another model than the offer');
   }

@@ -12,6 +12,7 @@ import { exchangeStatement, type Identity, verifyStatement } from '../protocol/i
 import type { BlobRef, ExchangeStart, Offer } from '../protocol/messages.ts';
 import type { ParticipantPeer } from '../protocol/peer.ts';
 import type { CertificateCheck } from '../protocol/secagg/contracts.ts';
+import { blobsOf } from '../protocol/sections.ts';
 import type { NamedArrays } from '../protocol/tensors.ts';
 import type { Agreement } from './agreement.ts';
 import { buildWords, pullInputs, type Trainer } from './build-words.ts';
@@ -32,6 +33,8 @@ export interface Built {
 /** How far one exchange has come; a step that was begun is never begun again. */
 export interface Stage {
   readonly index: number;
+  /** What it starts from, decided by the first word of it: the words are computed from it, and the masks bound to it. */
+  readonly start: ExchangeStart;
   built: Promise<Built> | undefined;
   /** The report as it leaves: sealed, or masked. */
   sealed: Promise<Uint8Array> | undefined;
@@ -126,7 +129,7 @@ export async function contribute(at: Workplace, contribution: Contribution): Pro
 async function takeExchange(at: Workplace, contribution: Contribution, start: ExchangeStart): Promise<void> {
   const { stop } = contribution;
   await checkStart(at, contribution, start);
-  const stage = stageOf(contribution, start.index);
+  const stage = stageOf(contribution, start);
   if (!stage.built) {
     const inputs = await pullInputs(at, contribution, start);
     stage.built = begun(buildWords(at, contribution, stage, inputs));
@@ -153,14 +156,21 @@ function begun<T>(work: Promise<T>): Promise<T> {
   return work;
 }
 
-/** The stage of an exchange that is under way or comes next. @throws TacitError train/failed if an earlier one was not taken here */
-function stageOf({ stages }: Contribution, index: number): Stage {
+/**
+ * The stage of an exchange that is under way or comes next.
+ * @throws TacitError train/failed if an earlier one was not taken here, wire/unexpected if it started from something else before
+ */
+function stageOf({ stages }: Contribution, start: ExchangeStart): Stage {
+  const { index } = start;
   if (index === stages.length) {
-    stages.push({ index, built: undefined, sealed: undefined, answered: undefined, delivered: false });
+    stages.push({ index, start, built: undefined, sealed: undefined, answered: undefined, delivered: false });
   }
   const stage = stages[index];
-  if (stage && index === stages.length - 1) return stage;
-  throw new TacitError('train/failed', `exchange ${index} does not follow what was done here`);
+  if (!stage || index !== stages.length - 1) {
+    throw new TacitError('train/failed', `exchange ${index} does not follow what was done here`);
+  }
+  if (equalBytes(exchangeStatement(stage.start), exchangeStatement(start))) return stage;
+  throw new TacitError('wire/unexpected', `exchange ${index} starts from something else than before`);
 }
 
 /** The start of the exchange that is under way; nothing if its report had arrived before the connection was lost. */
@@ -204,5 +214,10 @@ async function checkStart(at: Workplace, { offerHash }: Contribution, start: Exc
   await verifyStatement(at.crypto, at.serverKey, exchangeStatement(start), start.signature);
   if (!equalBytes(start.offerHash, offerHash) || start.index >= at.agreement.exchanges.length) {
     throw new TacitError('wire/unexpected', 'the exchange belongs to another offer');
+  }
+  const wanted = blobsOf(at.agreement.exchanges[start.index]!);
+  if (start.blobs.length !== wanted.length || start.blobs.some(({ name }, i) => name !== wanted[i])) {
+    const names = start.blobs.map(({ name }) => name).join(', ');
+    throw new TacitError('wire/unexpected', `exchange ${start.index} starts from ${names}, not ${wanted.join(', ')}`);
   }
 }

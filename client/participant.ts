@@ -18,7 +18,7 @@ import type { ParticipantEvent } from './events.ts';
 import type { JoinOptions, JoinResult } from './join-options.ts';
 import { readState, writeState } from './kept-state.ts';
 import { EMPTY_NOTEBOOK, notesOf, readNotebook, withNotes, writeNotebook } from './notebook.ts';
-import { DEFAULT_POLICY, type LocalPolicy } from './policy.ts';
+import { DEFAULT_POLICY, type LocalPolicy, parsePolicy } from './policy.ts';
 import { type Finished, type Link, type ParticipantState, takePart, WAITING } from './session.ts';
 import { type SignedIn, signIn } from './sign-in.ts';
 import { memoryStore, type ParticipantStore } from './store.ts';
@@ -102,7 +102,7 @@ function newLife(options: JoinOptions, onProgress: () => void): Life {
   const traffic: Traffic = { up: 0, down: 0 };
   return {
     options,
-    policy: options.policy ?? DEFAULT_POLICY,
+    policy: options.policy ? parsePolicy(options.policy) : DEFAULT_POLICY,
     store: options.store ?? memoryStore(),
     seed: options.seed ?? toHex(options.crypto.randomBytes(16)),
     signal: options.signal ?? new AbortController().signal,

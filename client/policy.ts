@@ -190,7 +190,7 @@ export function checkOffer(policy: LocalPolicy, offer: Offer, context: OfferCont
     );
   }
   const last = notes.lastOffer;
-  if (last?.hash === offerHash) return { kind: 'accept' };
+  if (last?.hash === offerHash) return withinBudget(policy, plan, notebook);
   if (last && !isLater(offer, last)) {
     const after = `round ${last.round + 1}, attempt ${last.attempt}`;
     return decline('round/stale', `round ${offer.round + 1}, attempt ${offer.attempt} does not come after ${after}`);

@@ -38,6 +38,15 @@ export interface Exchange {
 /** The name of the blob with what the strategy made of the exchange before. */
 export const BROADCAST = 'broadcast';
 
+/** The name of the blob with the global model. */
+export const MODEL = 'model';
+
+/** The blobs that an exchange starts from, in order. A start with others is refused: masks are bound to hashes, not to names. */
+export const blobsOf = ({ index, brings }: Pick<Exchange, 'index' | 'brings'>): readonly string[] => [
+  ...(index === 0 ? [MODEL] : []),
+  ...(Object.keys(brings).length > 0 ? [BROADCAST] : []),
+];
+
 /** What the sections depend on besides the plan; the encoder's manifest and the pretext task determine it. */
 export interface ReportShape {
   /** Number of parameters that are aggregated, over all groups, in manifest order. */

@@ -2,6 +2,7 @@
 import { offerHashOf, offerStatement } from '../protocol/identity.ts';
 import { type Offer, PROTOCOL_VERSION } from '../protocol/messages.ts';
 import { termsOf } from '../protocol/secagg/terms.ts';
+import { MODEL } from '../protocol/sections.ts';
 import { Attempt } from './attempt.ts';
 import type { AttemptContext } from './attempt-context.ts';
 import { MaskedExchange } from './masked-exchange.ts';
@@ -12,7 +13,7 @@ import { openServerSession } from './secagg/session.ts';
 export async function beginAttempt(context: AttemptContext): Promise<Attempt> {
   const { federation, progress, attempt } = context;
   const { crypto, identity, plan, planRef, shelf } = federation;
-  const model = await shelf.add('model', progress.model);
+  const model = await shelf.add(MODEL, progress.model);
   shelf.keepOnly([planRef.hash, model.hash]);
   const offer: Offer = {
     v: PROTOCOL_VERSION,

@@ -142,6 +142,51 @@ describe('what a start must be', () => {
     await expect.poll(() => coordinator.sent('decline')).toEqual([expect.objectContaining({ code })]);
   });
 
+  it('the same after a reconnection: nobody computes from one broadcast and is masked as if from another', async () => {
+    const trainer = fakeTrainer();
+    trainer.gate = new Promise(() => {});
+    const { coordinator, offerHash, result } = await measured(trainer);
+    await coordinator.next(offerHash, everybody(0.5));
+    await expect.poll(() => trainer.inputs.length).toBe(1);
+    await coordinator.restart(offerHash, everybody(0.25));
+    coordinator.drop();
+    await expect(result).rejects.toMatchObject({ code: 'wire/unexpected' });
+    expect(coordinator.sent('upload')).toHaveLength(1);
+  });
+
+  it.each([
+    [
+      'with one more',
+      [
+        ['broadcast', everybody(0.5)],
+        ['other', everybody(0.25)],
+      ],
+    ],
+    [
+      'with one more before it',
+      [
+        ['other', everybody(0.5)],
+        ['broadcast', everybody(0.25)],
+      ],
+    ],
+    [
+      'twice',
+      [
+        ['broadcast', everybody(0.5)],
+        ['broadcast', everybody(0.25)],
+      ],
+    ],
+    ['with none', []],
+  ] as const)(
+    'of the blobs that the exchange brings, not %s: their hashes in order are all that masks are bound to',
+    async (_what, named) => {
+      const { coordinator, offerHash, result, trainer } = await measured();
+      await coordinator.startNamed(offerHash, named);
+      await expect(result).rejects.toMatchObject({ code: 'wire/unexpected' });
+      expect(trainer.inputs).toEqual([]);
+    },
+  );
+
   it('the next one: who was not there for the first declines the second', async () => {
     const { coordinator, offerHash, result, stop } = await measured();
     stop.abort();

@@ -266,6 +266,18 @@ export async function fakeCoordinator(plan: Plan, mischief: Mischief = {}, seed 
       const start = await startOf(offerHash, blobs.length - 1, [ref], signer);
       broadcast({ type: 'exchange', exchange: start });
     },
+    /** From now on says that the exchange under way starts from other blobs than it has said before. */
+    async restart(offerHash: Uint8Array, arrays: NamedArrays): Promise<void> {
+      const { blobs } = offers.get(toHex(offerHash))!;
+      blobs[blobs.length - 1] = [await shelf.add(BROADCAST, encodeSafetensors(arrays))];
+    },
+    /** A start of the next exchange with these blobs under these names, in this order. */
+    async startNamed(offerHash: Uint8Array, named: readonly (readonly [string, NamedArrays])[]): Promise<void> {
+      const { blobs } = offers.get(toHex(offerHash))!;
+      const refs: BlobRef[] = [];
+      for (const [name, arrays] of named) refs.push(await shelf.add(name, encodeSafetensors(arrays)));
+      broadcast({ type: 'exchange', exchange: await startOf(offerHash, blobs.length, refs) });
+    },
     /** Commits a round and moves on; everybody is told, unless `silent`. */
     async commit(
       offerHash: Uint8Array,

@@ -1,6 +1,6 @@
 /** The participant against a scripted coordinator: what it does when all is well, and what it never does when it is not. */
 import { describe, expect, it } from 'vitest';
-import { DEFAULT_POLICY } from '../../../client/policy.ts';
+import { DEFAULT_POLICY, type LocalPolicy } from '../../../client/policy.ts';
 import { memoryStore } from '../../../client/store.ts';
 import { modelOf } from '../../../learning/model.ts';
 import { toHex, utf8 } from '../../../protocol/bytes.ts';
@@ -176,6 +176,16 @@ describe('the local policy', () => {
     await expect(result).rejects.toThrow(refusal('policy/refused'));
     const refused = events.find(({ type }) => type === 'refused');
     expect(refused).toMatchObject({ refusals: [{ floor: 'encoders' }, { floor: 'minCohort' }] });
+    expect(trainer.inputs).toEqual([]);
+  });
+
+  it.each([
+    ['is incomplete', { encoders: ['conv'] }],
+    ['has a floor of another type', { ...DEFAULT_POLICY, minSecureCohort: Number.NaN }],
+  ])('that %s does not let through what it does not say', async (_what, given) => {
+    const coordinator = await fakeCoordinator(plan);
+    const { result, trainer } = await start(coordinator, { policy: given as unknown as LocalPolicy });
+    await expect(result).rejects.toMatchObject({ code: expect.stringMatching(/^policy\//) });
     expect(trainer.inputs).toEqual([]);
   });
 

@@ -239,28 +239,25 @@ describe('a privacy budget', () => {
   it('adds up over reports, and the offer that would pass it is declined', () => {
     const planHash = new Uint8Array(32).fill(9);
     let notebook = EMPTY_NOTEBOOK;
-    const decide = (own: LocalPolicy, round: number) =>
-      checkOffer(
-        own,
-        {
-          v: 1,
-          task: plan.task,
-          kind: 'train',
-          round,
-          attempt: 0,
-          modelVersion: round,
-          modelHash: new Uint8Array(32).fill(round),
-          planHash,
-          nonce: new Uint8Array(32),
-        },
-        {
-          plan: { ...noised, rounds: { ...plan.rounds, count: 100 } },
-          planHash,
-          offerHash: `${round}`,
-          notebook,
-          nowMs: 0,
-        },
-      );
+    const noisedOffer = (round: number): Offer => ({
+      v: 1,
+      task: plan.task,
+      kind: 'train',
+      round,
+      attempt: 0,
+      modelVersion: round,
+      modelHash: new Uint8Array(32).fill(round),
+      planHash,
+      nonce: new Uint8Array(32),
+    });
+    const decide = (own: LocalPolicy, round: number, known = notebook) =>
+      checkOffer(own, noisedOffer(round), {
+        plan: { ...noised, rounds: { ...plan.rounds, count: 100 } },
+        planHash,
+        offerHash: `${round}`,
+        notebook: known,
+        nowMs: 0,
+      });
     let taken = 0;
     while (decide(DEFAULT_POLICY, taken).kind === 'accept') {
       notebook = afterContributing(notebook, `${taken}`, 2);
@@ -269,6 +266,10 @@ describe('a privacy budget', () => {
     expect(gaussianEpsilon(2, taken, 1e-5)).toBeLessThanOrEqual(8);
     expect(gaussianEpsilon(2, taken + 1, 1e-5)).toBeGreaterThan(8);
     expect(decide(DEFAULT_POLICY, taken)).toMatchObject({ kind: 'decline', code: 'privacy/budget-spent' });
+    // the same offer again, whose report may have left already, would be one more
+    const last = taken - 1;
+    const again = afterAccepting(notebook, noisedOffer(last), `${last}`, 0);
+    expect(decide(DEFAULT_POLICY, last, again)).toMatchObject({ kind: 'decline', code: 'privacy/budget-spent' });
     // a budget of one's own ends it earlier, another plan's reports count as well, and masks alone spend nothing
     expect(decide(policy({ maxEpsilon: 3 }), 0).kind).toBe('decline');
     expect(notebook.privacy).toEqual({ releases: taken, squares: taken / 4 });
