@@ -15,7 +15,7 @@ const TRAINING = new Set(['start', 'join', 'simulate', 'finetune', 'evaluate', '
 const PARENT = 'TACIT_SUPERVISOR';
 
 /** After the first signal; with what it takes to end a process this stays below two seconds. */
-const LIMIT_MS = 1500;
+const LIMIT_MS = 1300;
 
 /** Whether this process is the child of a supervisor. */
 export const isSupervised = (): boolean => process.send !== undefined && process.env[PARENT] === String(process.ppid);
