@@ -1,4 +1,5 @@
 /** The main job's result on a terminal: what was run, the table, and whether pre-training was worth it. */
+import { spentSentence } from '../simulations/privacy-spent.ts';
 import { type MainJobResult, pairedGain, ROW_LABELS, ROWS } from '../simulations/result.ts';
 import { renderTable } from './table.ts';
 import { formatBytes, formatCount, formatPercent, formatSeconds } from './units.ts';
@@ -36,6 +37,7 @@ export function renderMainJob(result: MainJobResult): string {
     ...(result.quick ? ['--quick: fewer rounds, draws and steps; run without it for numbers to quote.'] : []),
     gainLine(result),
     result.privacyStatement,
+    ...(result.privacySpent ? [spentSentence(result.privacySpent)] : []),
     `model ${result.modelHash}`,
   ].join('\n');
 }

@@ -13,6 +13,8 @@ export interface RoundProgress {
   readonly cohort: number;
   /** Mean pretext loss over the cohort; absent before the round is committed. */
   readonly loss?: number | undefined;
+  /** Privacy spent so far, under differential privacy. */
+  readonly epsilon?: number | undefined;
   readonly secondsLeft?: number | undefined;
   /** Since the start of the run, over all participants. */
   readonly bytesUp?: number | undefined;
@@ -62,6 +64,7 @@ function bar(fraction: number): string {
 export function describeRound(r: RoundProgress): string {
   const parts = [`round ${r.round}/${r.rounds}`, formatCount(r.cohort, 'participant')];
   if (r.loss !== undefined) parts.push(`loss ${r.loss.toFixed(3).replace('-', '−')}`);
+  if (r.epsilon !== undefined) parts.push(`ε ${r.epsilon.toFixed(2)}`);
   if (r.bytesUp !== undefined || r.bytesDown !== undefined) {
     parts.push(`↑ ${formatBytes(r.bytesUp ?? 0)} ↓ ${formatBytes(r.bytesDown ?? 0)}`);
   }

@@ -1,4 +1,5 @@
 /** What `tacit serve` does: listens, says how to join, runs the rounds, gives the model away, writes the run folder. */
+
 import { hostname } from 'node:os';
 import { weightsLines } from '../learning/initial-weights.ts';
 import { createRun, type RunWriter } from '../learning/run-folder.ts';
@@ -7,6 +8,7 @@ import { openIdentityFile } from '../protocol/node/identity-file.ts';
 import type { Plan } from '../protocol/plan.ts';
 import type { RunResult } from '../server/events.ts';
 import { serve as serveFederation, type TacitServer } from '../server/serve.ts';
+import { spentIn } from '../simulations/privacy-spent.ts';
 import { type RoundWriter, roundWriter } from '../simulations/round-writer.ts';
 import type { ServeOptions } from './commands/serve.ts';
 import type { Context } from './context.ts';
@@ -113,7 +115,15 @@ export async function serve(context: Context, options: ServeOptions): Promise<vo
   await writer.finish();
   if (result.finished) await run.finalEncoder(model, { modelHash: result.modelHash });
   const { task, seed, privacy } = plan;
-  const outcome = { task, ...result, fingerprint: server.fingerprint, privacyMode: privacy.mode, seed, out };
+  const outcome = {
+    task,
+    ...result,
+    fingerprint: server.fingerprint,
+    privacyMode: privacy.mode,
+    ...spentIn(plan, result.history),
+    seed,
+    out,
+  };
   await run.result(outcome);
   context.result(outcome, describe(result, plan, out));
 }

@@ -6,6 +6,8 @@ export interface RoundView {
   readonly rounds: number;
   readonly cohort: number;
   readonly loss?: number | undefined;
+  /** Privacy spent so far, under differential privacy. */
+  readonly epsilon?: number | undefined;
   readonly secondsLeft?: number | undefined;
   readonly bytesUp?: number | undefined;
   readonly bytesDown?: number | undefined;

@@ -20,6 +20,7 @@ import { averagedRow } from './averaged-row.ts';
 import { type Experiment, openExperiment } from './experiment.ts';
 import { type FederationRun, runFederation } from './federation.ts';
 import type { SimulationIo } from './io.ts';
+import { spentIn } from './privacy-spent.ts';
 import { renderReport } from './report/report.ts';
 import { type MainJobResult, type Partition, partitionName } from './result.ts';
 import { roundWriter } from './round-writer.ts';
@@ -181,6 +182,7 @@ export async function runMainJob(options: MainJobOptions, io: SimulationIo): Pro
       strategy: plan.strategy.name,
       privacyMode: plan.privacy.mode,
       privacyStatement: trustStatement(plan),
+      ...spentIn(plan, result.history),
       modelHash: result.modelHash,
       fingerprint,
       seed: plan.seed,

@@ -4,6 +4,7 @@ import type { BundledName } from '../learning/data/source.ts';
 import type { Confusion } from '../learning/evaluation/confusion.ts';
 import { type LabelCurve, labelCurve } from '../learning/evaluation/label-budget.ts';
 import type { RoundSummary } from '../server/events.ts';
+import type { RunSpent } from './privacy-spent.ts';
 
 /** The rows of the table, in the order in which they are shown. */
 export const ROWS = [
@@ -61,6 +62,8 @@ export interface MainJobResult {
   readonly privacyMode: string;
   /** How the server must be trusted, in one sentence. */
   readonly privacyStatement: string;
+  /** Under differential privacy. */
+  readonly privacySpent?: RunSpent;
   readonly modelHash: string;
   readonly fingerprint: string;
   readonly seed: number;

@@ -28,7 +28,16 @@ export function roundWriter(run: RunWriter | undefined, io: SimulationIo, plan: 
     bytesDown += summary.bytesDown;
     const round = summary.round + 1;
     const secondsLeft = ((performance.now() - started) / 1000 / round) * (rounds - round);
-    io.round({ round, rounds, cohort: summary.participants, loss: summary.loss, secondsLeft, bytesUp, bytesDown });
+    io.round({
+      round,
+      rounds,
+      cohort: summary.participants,
+      loss: summary.loss,
+      epsilon: summary.epsilon,
+      secondsLeft,
+      bytesUp,
+      bytesDown,
+    });
     if (!run) return;
     written = written.then(async () => {
       await run.metrics({ type: 'round', ...summary });

@@ -14,6 +14,7 @@ import type { NamedArrays } from '../protocol/tensors.ts';
 import type { RunResult } from '../server/events.ts';
 import { runFederation } from './federation.ts';
 import type { SimulationIo } from './io.ts';
+import { type RunSpent, spentIn } from './privacy-spent.ts';
 import { type Partition, partitionName } from './result.ts';
 import { roundWriter } from './round-writer.ts';
 
@@ -40,6 +41,8 @@ export interface SimulationResult extends Omit<RunResult, 'model' | 'finished'> 
   readonly engine: string;
   readonly seed: number;
   readonly privacyMode: string;
+  /** Under differential privacy. */
+  readonly privacySpent?: RunSpent;
   /** Images per participant (rows) and group (columns). */
   readonly partitionMatrix: readonly (readonly number[])[];
 }
@@ -88,6 +91,7 @@ export async function simulate(options: SimulateOptions, io: SimulationIo): Prom
       engine: pool.engine,
       seed: plan.seed,
       privacyMode: plan.privacy.mode,
+      ...spentIn(plan, result.history),
       partitionMatrix: source.group ? partitionMatrix(labelsOf(source), shards) : shards.map((s) => [s.length]),
     };
     await run?.result(outcome);

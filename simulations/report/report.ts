@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { LabelCurve } from '../../learning/evaluation/label-budget.ts';
+import { spentSentence } from '../privacy-spent.ts';
 import { type MainJobResult, pairedGain, ROW_LABELS, ROWS } from '../result.ts';
 import { chartsOf } from './charts.ts';
 import { confusionHtml, mapChart } from './embedding.ts';
@@ -93,7 +94,7 @@ export function renderReport(result: MainJobResult, planText: string): string {
 ${explanation(result)}
 ${sections}
 ${confusionHtml(result.picture, result.classes)}
-<section><h2>What the coordinator could see</h2><p>${escapeHtml(result.privacyStatement)}</p></section>
+<section><h2>What the coordinator could see</h2><p>${escapeHtml(result.privacyStatement)}</p>${result.privacySpent ? `<p>${escapeHtml(spentSentence(result.privacySpent))}</p>` : ''}</section>
 <section><h2>To run it again</h2><p>Seed ${result.seed}. Final encoder (SHA-256 of its safetensors bytes): <code>${escapeHtml(result.modelHash)}</code></p>
 <details><summary>The resolved plan</summary><pre>${escapeHtml(planText)}</pre></details></section>
 </main><script>${chartSource()}</script><script>
