@@ -8,6 +8,7 @@ import { modelOf, parameterCount } from '../learning/model.ts';
 import { planBytesOf } from '../learning/run-folder.ts';
 import { scaleOf } from '../protocol/fixed-point.ts';
 import type { Plan } from '../protocol/plan.ts';
+import { judgeNoise } from '../protocol/privacy/usefulness.ts';
 import { exchangesOf, type Section, wordsOf } from '../protocol/sections.ts';
 import { renderTable } from './table.ts';
 import { formatBytes, formatCount } from './units.ts';
@@ -62,6 +63,11 @@ function warningsOf(plan: Plan, delta: SectionCheck): string[] {
   );
   say(privacy.mode === 'sealed', 'privacy.mode sealed: the coordinator can open and read each report');
   say(admission.certificates === 'none', 'admission.certificates none: anybody who knows the address may take part');
+  if (privacy.mode === 'secagg+dp') {
+    const { noiseMultiplier, clipNorm } = privacy;
+    const noise = judgeNoise({ noiseMultiplier, participants: rounds.cohort, dimension: delta.words, clipNorm });
+    say(noise.verdict !== 'useful', `privacy.noiseMultiplier: ${noise.text}`);
+  }
   return warnings;
 }
 
