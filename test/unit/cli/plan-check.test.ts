@@ -9,7 +9,8 @@ const noised = (cohort: number) =>
   });
 
 test('a cohort that is too small for its noise is warned of, a large one not', async () => {
-  const warned = async (cohort: number): Promise<string> => (await checkPlan({ plan: noised(cohort) })).warnings.join('\n');
+  const warned = async (cohort: number): Promise<string> =>
+    (await checkPlan({ plan: noised(cohort) })).warnings.join('\n');
   expect(await warned(5)).toMatch(/privacy.noiseMultiplier: this cohort is too small to be useful/);
   expect(await warned(500)).not.toMatch(/noiseMultiplier/);
 });
