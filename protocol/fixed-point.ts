@@ -35,7 +35,7 @@ const ROUNDER = 6755399441055744;
 export const roundHalfEven = (x: number): number => x + ROUNDER - ROUNDER;
 
 /** The largest magnitude of a word of the section. */
-const wordLimit = (section: Section, maxCohort: number): number =>
+export const wordLimit = (section: Section, maxCohort: number): number =>
   roundHalfEven(section.bound * scaleOf(section, maxCohort));
 
 /**
@@ -105,12 +105,13 @@ export function addWords(acc: Int32Array, words: Int32Array): void {
   for (let i = 0; i < acc.length; i++) acc[i] = (acc[i]! + words[i]!) | 0;
 }
 
-function checkLength(exchange: Exchange, words: Int32Array): void {
+/** @throws TacitError report/malformed on another length */
+export function checkLength(exchange: Exchange, words: Int32Array): void {
   if (words.length === wordsOf(exchange)) return;
   throw new TacitError('report/malformed', `${words.length} words instead of ${wordsOf(exchange)}`);
 }
 
-const outOfBounds = (section: string, what: string): TacitError =>
+export const outOfBounds = (section: string, what: string): TacitError =>
   new TacitError('report/out-of-bounds', `section ${section}: ${what}`, { where: section });
 
 /** The largest weight that the report's weight word can stand for. @throws TacitError report/out-of-bounds outside (0, 1] */
@@ -161,45 +162,6 @@ export function checkReport(exchange: Exchange, words: Int32Array, maxCohort: nu
     // Rounding moves each of the words by at most ½.
     if (Math.sqrt(squares) > norm * (1 + 1e-6) + 0.5 * Math.sqrt(length) + 1) {
       throw outOfBounds(name, 'longer than the norm to which it is clipped');
-    }
-  }
-}
-
-/**
- * Whether a sum of masked reports can be the sum of reports within their bounds: nobody could look at a single one, but a report of
- * random words, or of far too large ones, shows in the sum. @param reports how many are in it
- * @throws TacitError report/malformed, report/out-of-bounds
- */
-export function checkSum(exchange: Exchange, sum: Int32Array, reports: number, maxCohort: number): void {
-  checkLength(exchange, sum);
-  if (reports > maxCohort) throw new TacitError('internal', `more than ${maxCohort} reports in one sum`);
-  const groups = new Map<string, { squares: number; length: number; norm: number; room: number }>();
-  let at = 0;
-  for (const section of exchange.sections) {
-    const limit = wordLimit(section, maxCohort);
-    // the noise of all reports together, where there is any
-    const room = section.noised ? section.noised.headroom * scaleOf(section, maxCohort) : 0;
-    const high = reports * limit + room;
-    const low = section.noised ? -high : section.name === WEIGHT ? reports : section.range ? 0 : -high;
-    let squares = 0;
-    for (let i = at; i < at + section.length; i++) {
-      const word = sum[i]!;
-      if (word < low || word > high) throw outOfBounds(section.name, `a sum of ${word}, outside ${low}…${high}`);
-      squares += word * word;
-    }
-    at += section.length;
-    if (section.clipGroup === null) continue;
-    const group = groups.get(section.clipGroup) ?? { squares: 0, length: 0, norm: 0, room: 0 };
-    group.squares += squares;
-    group.length += section.length;
-    group.norm = Math.max(group.norm, limit);
-    group.room += room;
-    groups.set(section.clipGroup, group);
-  }
-  for (const [name, { squares, length, norm, room }] of groups) {
-    // Each report's vector has at most this norm, and rounding moves each of its words by at most ½.
-    if (Math.sqrt(squares) > reports * (norm * (1 + 1e-6) + 0.5 * Math.sqrt(length) + 1) + room * Math.sqrt(length)) {
-      throw outOfBounds(name, `a sum longer than ${reports} reports can be`);
     }
   }
 }

@@ -3,7 +3,6 @@
  * and in the end the commit that is to be stored.
  */
 import { TacitError } from '../protocol/errors.ts';
-import { checkSum } from '../protocol/fixed-point.ts';
 import { exchangeStatement } from '../protocol/identity.ts';
 import type { BlobRef, ExchangeStart, Offer } from '../protocol/messages.ts';
 import { uploadSuitesOf } from '../protocol/plan.ts';
@@ -11,6 +10,7 @@ import { type OpenedSum, openSum } from '../protocol/report.ts';
 import { checkAgainst, encodeSafetensors } from '../protocol/safetensors.ts';
 import type { OpenedExchange } from '../protocol/secagg/contracts.ts';
 import { BROADCAST } from '../protocol/sections.ts';
+import { checkSum } from '../protocol/sum-check.ts';
 import { type NamedArrays, type NamedSpecs, sizeOf } from '../protocol/tensors.ts';
 import { type Aggregation, aggregationOf, maskedAggregationOf, sealedBytesOf } from './aggregation.ts';
 import { conclude } from './conclude.ts';
@@ -124,7 +124,7 @@ export async function openSums(
   const close = async (facts: () => Facts, unmasked?: Unmasked): Promise<ReadyCommit | undefined> => {
     const spent = await charge();
     const exchange = exchanges[index]!;
-    if (unmasked) checkSum(exchange, unmasked.sum, unmasked.participants.length, plan.rounds.maxCohort);
+    if (unmasked) checkSum(plan, exchange, unmasked.sum, unmasked.participants.length);
     const sum = unmasked?.sum ?? aggregation.sum();
     const robust = await aggregation.kept?.aggregate(kept.aggregator);
     const opened = withDelta(openSum(plan, exchange, sum, clipNorm), robust?.aggregate);
