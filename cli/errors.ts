@@ -1,6 +1,7 @@
 /** How errors look to a person: code, message, where, what to try; never a stack unless TACIT_DEBUG=1 asks for it. */
 import type { Command, CommanderError } from 'commander';
 import { type ErrorCode, TacitError } from '../protocol/errors.ts';
+import { printable } from './printable.ts';
 
 /** What to try where the error itself does not say. */
 const HINTS: Readonly<Partial<Record<ErrorCode, string>>> = {
@@ -32,7 +33,7 @@ export function renderError(error: TacitError, { stack = false }: { stack?: bool
   if (error.where) lines.push(`  where: ${indent(error.where, '    ')}`);
   if (hint) lines.push(`  try: ${indent(hint, '    ')}`);
   if (stack) for (let e: unknown = error; e instanceof Error; e = e.cause) lines.push(e.stack ?? String(e));
-  return `${lines.join('\n')}\n`;
+  return `${printable(lines.join('\n'))}\n`;
 }
 
 /** The commands that a command line names: `tacit plan check` for `plan check FILE --jsn`. */

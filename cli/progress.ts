@@ -2,6 +2,7 @@
  * What is going on, on stderr. On a terminal the last line is live and rewritten in place; elsewhere (a file, a pipe, CI) every
  * round is a line and anything else at most one line in three seconds, so that a log stays short and still shows life.
  */
+import { printable } from './printable.ts';
 import { formatBytes, formatCount, formatSeconds } from './units.ts';
 
 /** One committed or running round of a run. */
@@ -127,5 +128,10 @@ export function createProgress(
 ): Progress {
   if (quiet) return silent;
   const view = stream.isTTY ? terminal(stream) : plain(stream, now);
-  return { ...view, show: (line) => line && view[line.kind](line.text) };
+  const shown: View = {
+    ...view,
+    live: (text) => view.live(printable(text)),
+    log: (text) => view.log(printable(text)),
+  };
+  return { ...shown, show: (line) => line && shown[line.kind](line.text) };
 }

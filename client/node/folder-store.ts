@@ -1,7 +1,7 @@
 /** A participant's store as a folder of small files, readable by its owner only, each replaced atomically. */
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { TacitError } from '../../protocol/errors.ts';
 import type { ParticipantStore } from '../store.ts';
 
@@ -38,9 +38,20 @@ export function folderStore(folder: string): ParticipantStore {
 const storeError = (path: string, cause: unknown): TacitError =>
   new TacitError('run/store', `${path}: ${(cause as Error).message}`, { where: path, cause });
 
-/** Writes beside the file, flushes, then renames: a crash leaves the old value or the new one. */
+/** Makes a rename in `folder` durable, where the system has a way to: Windows opens no folders, and needs none. */
+async function syncFolder(folder: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Writes beside the file, flushes, renames, then flushes the folder: a crash leaves the old value or, once this resolves, the new one. */
 export async function writeDurably(path: string, value: Uint8Array): Promise<void> {
-  await mkdir(join(path, '..'), { recursive: true, mode: 0o700 });
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const beside = `${path}.${randomBytes(6).toString('hex')}.new`;
   try {
     const file = await open(beside, 'wx', 0o600);
@@ -51,6 +62,7 @@ export async function writeDurably(path: string, value: Uint8Array): Promise<voi
       await file.close();
     }
     await rename(beside, path);
+    await syncFolder(dirname(path));
   } catch (thrown) {
     await rm(beside, { force: true });
     throw thrown;
