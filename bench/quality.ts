@@ -81,11 +81,8 @@ async function partitionRows(context: RowContext, partition: Partition): Promise
     },
   });
   const model = decodeSafetensors(result.model).arrays;
-  const [local, federated, averaged] = await Promise.all([
-    localRow(context, shards),
-    probeRow(context, 'federated', model),
-    averagedRow(context, shards),
-  ]);
+  const averaged = await averagedRow(context, shards);
+  const [local, federated] = await Promise.all([localRow(context, shards), probeRow(context, 'federated', model)]);
   const federatedFinetuned = await fineTunedRow(context, model, federated.penalties);
   return { local, fedavg: averaged ?? federated, federated, federatedFinetuned };
 }

@@ -92,21 +92,21 @@ async function judge(
 ): Promise<Rows> {
   const { plan, experiment } = context;
   const model = decodeSafetensors(final).arrays;
+  // alone: its rounds have deadlines, and would wait in the pool's queue behind everything else
+  const averaged = await averagedRow(context, shards);
   const federatedWithFineTuning = async (): Promise<[ProbeCurve, FineTuneCurve]> => {
     const probed = await probeRow(context, 'federated', model);
     return [probed, await fineTunedRow(context, model, probed.penalties)];
   };
-  const [central, averaged, local, scratch, [federated, federatedFinetuned], pixels, random, quality] =
-    await Promise.all([
-      centralRow(context),
-      averagedRow(context, shards),
-      localRow(context, shards),
-      scratchRow(context, quick),
-      federatedWithFineTuning(),
-      probeRow(context, 'pixels'),
-      probeRow(context, 'random', modelOf(plan).init(plan.seed)),
-      pictureOf(context, model),
-    ]);
+  const [central, local, scratch, [federated, federatedFinetuned], pixels, random, quality] = await Promise.all([
+    centralRow(context),
+    localRow(context, shards),
+    scratchRow(context, quick),
+    federatedWithFineTuning(),
+    probeRow(context, 'pixels'),
+    probeRow(context, 'random', modelOf(plan).init(plan.seed)),
+    pictureOf(context, model),
+  ]);
   const { labelsPerClass } = experiment;
   const chosen = {
     'from scratch': listed(

@@ -76,11 +76,23 @@ const start = ({ initialModel }: RowContext): { model?: NamedArrays } => (initia
 export const samplesSeen = (plan: Plan): number =>
   plan.rounds.count * plan.training.steps * plan.training.batch * plan.rounds.cohort;
 
+/**
+ * The plan for training in one place on batches of this size. Under shared statistics the plan's learning rate is for the batches of
+ * everybody together; it is scaled with the batch (Goyal et al. 2017), and averaging trains with a rate of its own anyway.
+ */
+function inOnePlace(plan: Plan, batch: number): Plan {
+  const { strategy, training, rounds } = plan;
+  const { optimiser } = training;
+  const share = strategy.name === 'shared-statistics' ? batch / (training.batch * rounds.cohort) : 1;
+  const learningRate = optimiser.learningRate * share;
+  return { ...plan, training: { ...training, batch, optimiser: { ...optimiser, learningRate } } };
+}
+
 /** The same pretext task on all images in one place, with as many samples seen as the federated run. */
 export async function centralRow(context: RowContext): Promise<ProbeCurve> {
   const { plan, experiment } = context;
   const batch = Math.max(plan.training.batch, Math.min(CENTRAL_BATCH, experiment.trainLabels.length));
-  const central: Plan = { ...plan, training: { ...plan.training, batch } };
+  const central = inOnePlace(plan, batch);
   const steps = Math.ceil(samplesSeen(plan) / batch);
   const input = { plan: central, source: experiment.train, steps, seed: plan.seed, ...start(context) };
   const { model } = await run(context, 'central', 'central', input);
@@ -104,7 +116,7 @@ export async function localRow(
         },
       };
       const { model } = await run(own, 'local', 'central', {
-        plan,
+        plan: inOnePlace(plan, plan.training.batch),
         source: { ...experiment.train, indices },
         steps: plan.rounds.count * plan.training.steps,
         seed: plan.seed,

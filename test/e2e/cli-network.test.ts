@@ -23,7 +23,7 @@ afterAll(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-const SMALL = ['rounds=2', 'steps=2', 'cohort=2', 'encoder.hidden=[16]', 'data.minExamples=8'].flatMap((s) => [
+const SMALL = ['rounds=2', 'cohort=2', 'encoder=mlp', 'encoder.hidden=[16]', 'data.minExamples=8'].flatMap((s) => [
   '--set',
   s,
 ]);
