@@ -63,6 +63,9 @@ export interface Link extends Omit<Workplace, 'local' | 'beforeSending' | 'ackno
 
 const NOTHING = new Uint8Array(0);
 
+/** What a coordinator answers when an attempt has gone on without waiting. */
+const OVERTAKEN: ReadonlySet<ErrorCode> = new Set(['round/stale', 'round/late', 'round/duplicate']);
+
 /** Failures of one's own training in a row after which it is pointless to go on. */
 const MOST_FAILURES = 3;
 
@@ -211,7 +214,7 @@ async function runContribution(link: Link, contribution: Contribution): Promise<
   } catch (thrown) {
     if (contribution.stop.signal.aborted) return;
     // its report is in, so how the round ends is known from the transcript
-    if (state.session.phase === 'reported' && asTacitError(thrown).code.startsWith('round/')) return;
+    if (state.session.phase === 'reported' && OVERTAKEN.has(asTacitError(thrown).code)) return;
     await sitOut(link, contribution, asTacitError(thrown));
   }
 }

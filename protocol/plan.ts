@@ -288,7 +288,7 @@ function checkCohort({ privacy, rounds }: Plan): void {
   if (rounds.minReports < LEAST_SECURE_COHORT) {
     refuse(
       `rounds.minReports is ${rounds.minReports}: a sum of fewer than ${LEAST_SECURE_COHORT} reports hides nothing`,
-      `Set rounds.minReports to ${LEAST_SECURE_COHORT} or more, and rounds.cohort to no less.`,
+      `Set rounds.cohort and rounds.minReports to ${LEAST_SECURE_COHORT + 1} or more, or privacy.mode to sealed if the coordinator may read each report.`,
     );
   }
   if (rounds.minReports === LEAST_SECURE_COHORT && !privacy.allowNoDropout) {
@@ -315,13 +315,29 @@ function checkAggregator(value: unknown): void {
   );
 }
 
+/** Fewest reports of a masked sum where the plan says nothing, as in the participants' own default policy. */
+const DEFAULT_SECURE_COHORT = 5;
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
+
+/** Under masks the default of `rounds.minReports` is half of the cohort too, but not below five, if there are as many. */
+function withFewestReports(value: unknown): unknown {
+  if (!isObject(value) || !isObject(value.rounds) || !isObject(value.privacy)) return value;
+  const { cohort, minReports } = value.rounds;
+  const { mode } = value.privacy;
+  const masked = mode === 'secagg' || mode === 'secagg+dp';
+  if (!masked || minReports !== undefined || typeof cohort !== 'number') return value;
+  const fewest = Math.max(Math.ceil(cohort / 2), Math.min(cohort, DEFAULT_SECURE_COHORT));
+  return { ...value, rounds: { ...value.rounds, minReports: fewest } };
+}
+
 /**
  * Checks an object against the plan's schema and fills in the defaults.
  * @throws TacitError plan/invalid, plan/unknown-name, plan/refused
  */
 export function parsePlan(value: unknown): Plan {
   checkAggregator(value);
-  const parsed = planSchema.safeParse(value);
+  const parsed = planSchema.safeParse(withFewestReports(value));
   if (!parsed.success) throw planError(parsed.error);
   checkCohort(parsed.data);
   return parsed.data;

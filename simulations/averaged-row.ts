@@ -24,6 +24,7 @@ export function averagedPlan(plan: Plan): Plan {
     rounds: { ...plan.rounds, count: Math.ceil((plan.rounds.count * plan.training.steps) / STEPS) },
     training: { steps: STEPS, batch: plan.training.batch, optimiser: OPTIMISER, schedule: { name: 'cosine' } },
     privacy: { mode: 'sealed', clipNorm: privacy.clipNorm, ...weights },
+    admission: { certificates: 'none' },
   });
 }
 

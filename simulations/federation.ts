@@ -5,6 +5,7 @@
 
 import { joinFromNode } from '../client/node/join.ts';
 import { joinFederation } from '../client/participant.ts';
+import type { LocalPolicy } from '../client/policy.ts';
 import type { SourceSpec } from '../learning/data/source.ts';
 import type { TrainingPool } from '../learning/pool/scheduler.ts';
 import { utf8 } from '../protocol/bytes.ts';
@@ -20,6 +21,7 @@ import type { CoordinatorEvent, RunResult } from '../server/events.ts';
 import { createHttp } from '../server/http.ts';
 import { socketListener } from '../server/socket-io.ts';
 import { memoryStore } from '../server/store/memory.ts';
+import type { Enrolment } from './enrolment.ts';
 
 export interface FederationOptions {
   /** Complete (`completePlan`); its seed also makes the identities. */
@@ -28,6 +30,8 @@ export interface FederationOptions {
   /** One participant each. */
   readonly sources: readonly SourceSpec[];
   readonly pool: TrainingPool;
+  /** Certificates of the participants, for a plan that requires them. */
+  readonly enrolment?: Enrolment | undefined;
   /** Weights to start from, when the plan names some by their hash. */
   readonly initialModel?: NamedArrays | undefined;
   readonly signal: AbortSignal;
@@ -39,10 +43,19 @@ export interface FederationRun {
   readonly fingerprint: string;
 }
 
+/** Who joins, and with what. */
+interface Joining {
+  readonly identity: Identity;
+  readonly source: SourceSpec;
+  readonly seed: string;
+  readonly certificate?: Uint8Array;
+  readonly policy?: LocalPolicy;
+}
+
 /** A way in: where the coordinator listens and how participant k joins. */
 interface Venue {
   readonly listener: Listener;
-  join(identity: Identity, source: SourceSpec, seed: string, signal: AbortSignal): Promise<unknown>;
+  join(participant: Joining, signal: AbortSignal): Promise<unknown>;
   close(): Promise<void>;
 }
 
@@ -51,14 +64,18 @@ async function seededIdentity(seed: number, name: string): Promise<Identity> {
   return identityFromSeed(nodeCrypto, await nodeCrypto.sha256(utf8(`tacit simulation ${seed} ${name}`)));
 }
 
+/** The identity of participant k of a simulation. */
+export const participantIdentity = (seed: number, k: number): Promise<Identity> =>
+  seededIdentity(seed, `participant ${k}`);
+
 async function socketVenue(pool: TrainingPool, fingerprint: string): Promise<Venue> {
   const http = await createHttp({ port: 0 });
   const listener = socketListener(http.server, http.policy);
   const { url } = await http.listen();
   return {
     listener,
-    join: (identity, data, seed, signal) =>
-      joinFromNode({ url, data, identity, seed, signal, fingerprint, trainer: pool, proxy: false, keepModel: false }),
+    join: ({ source: data, ...own }, signal) =>
+      joinFromNode({ url, data, ...own, signal, fingerprint, trainer: pool, proxy: false, keepModel: false }),
     close: () => http.close(),
   };
 }
@@ -68,13 +85,11 @@ function memoryVenue(pool: TrainingPool, fingerprint: string): Venue {
   const connect = async (): Promise<Connection> => listener.connect();
   return {
     listener,
-    join: (identity, source, seed, signal) =>
+    join: (own, signal) =>
       joinFederation({
         connect,
         crypto: nodeCrypto,
-        identity,
-        source,
-        seed,
+        ...own,
         signal,
         fingerprint,
         trainer: pool,
@@ -87,7 +102,7 @@ function memoryVenue(pool: TrainingPool, fingerprint: string): Venue {
 
 /** Runs all rounds of the plan. @throws TacitError of the coordinator, or of the first participant that could not take part */
 export async function runFederation(options: FederationOptions): Promise<FederationRun> {
-  const { plan, sources, pool, signal, onEvent } = options;
+  const { plan, sources, pool, signal, onEvent, enrolment } = options;
   const identity = await seededIdentity(plan.seed, 'coordinator');
   const fingerprint = await fingerprintOf(nodeCrypto, identity.publicKey);
   const venue = options.transport === 'sockets' ? await socketVenue(pool, fingerprint) : memoryVenue(pool, fingerprint);
@@ -108,8 +123,11 @@ export async function runFederation(options: FederationOptions): Promise<Federat
   try {
     const running = coordinator.run();
     const joined = sources.map(async (source, k) => {
-      const own = await seededIdentity(plan.seed, `participant ${k}`);
-      return venue.join(own, source, `${plan.seed}/participant/${k}`, everybodyLeaves);
+      const own = await participantIdentity(plan.seed, k);
+      const certificate = enrolment?.certificates[k];
+      const admitted = enrolment && certificate ? { certificate, policy: enrolment.policy } : {};
+      const seed = `${plan.seed}/participant/${k}`;
+      return venue.join({ identity: own, source, seed, ...admitted }, everybodyLeaves);
     });
     const failure = Promise.all(joined).then(() => running);
     const result = await Promise.race([running, failure]);

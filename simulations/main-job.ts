@@ -17,8 +17,9 @@ import { decodeSafetensors } from '../protocol/safetensors.ts';
 import type { NamedArrays } from '../protocol/tensors.ts';
 import { trustStatement } from '../protocol/trust.ts';
 import { averagedRow } from './averaged-row.ts';
+import { type Enrolment, enrolAll } from './enrolment.ts';
 import { type Experiment, openExperiment } from './experiment.ts';
-import { type FederationRun, runFederation } from './federation.ts';
+import { type FederationRun, participantIdentity, runFederation } from './federation.ts';
 import type { SimulationIo } from './io.ts';
 import { spentIn } from './privacy-spent.ts';
 import { renderReport } from './report/report.ts';
@@ -134,6 +135,7 @@ async function federate(
   sources: readonly Int32Array[],
   experiment: Experiment,
   run: RunWriter,
+  enrolment: Enrolment | undefined,
   io: SimulationIo,
 ): Promise<FederationRun> {
   const writer = roundWriter(run, io, options.plan);
@@ -142,6 +144,7 @@ async function federate(
     transport: 'sockets',
     sources: sources.map((indices) => ({ ...experiment.train, indices })),
     pool,
+    enrolment,
     initialModel: options.initialModel,
     signal: options.signal,
     onEvent: writer.onEvent,
@@ -150,10 +153,19 @@ async function federate(
   return federation;
 }
 
+/** Under masks an operator certifies the participants, unless the plan speaks of certificates itself. */
+async function enrolFor({ plan, participants }: MainJobOptions): Promise<{ plan: Plan; enrolment?: Enrolment }> {
+  if (plan.privacy.mode === 'sealed' || plan.admission.certificates === 'required') return { plan };
+  const identities = Array.from({ length: participants }, (_, k) => participantIdentity(plan.seed, k));
+  return enrolAll(plan, await Promise.all(identities));
+}
+
 /** Runs everything and writes the run folder. @throws TacitError; train/cancelled when `signal` aborts */
-export async function runMainJob(options: MainJobOptions, io: SimulationIo): Promise<MainJobResult> {
-  const { plan, dataset, quick, signal } = options;
+export async function runMainJob(given: MainJobOptions, io: SimulationIo): Promise<MainJobResult> {
   const started = performance.now();
+  const { plan, enrolment } = await enrolFor(given);
+  const options: MainJobOptions = { ...given, plan };
+  const { dataset, quick, signal } = options;
   const run = await createRun(options.out, plan);
   const experiment = await openExperiment(plan, dataset, plan.seed);
   const shards = shardsOf(experiment, options);
@@ -163,7 +175,7 @@ export async function runMainJob(options: MainJobOptions, io: SimulationIo): Pro
   });
   try {
     io.print(`engine ${pool.engine} (${pool.reason}), ${pool.size} workers`);
-    const { result, fingerprint } = await federate(options, pool, shards, experiment, run, io);
+    const { result, fingerprint } = await federate(options, pool, shards, experiment, run, enrolment, io);
     await run.finalEncoder(result.model, { modelHash: result.modelHash });
     const { initialModel } = options;
     const context: RowContext = { plan, experiment, pool, initialModel, signal, onProgress: rowProgress(io) };

@@ -23,10 +23,14 @@ afterAll(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-const SMALL = ['rounds=2', 'cohort=2', 'encoder=mlp', 'encoder.hidden=[16]', 'data.minExamples=8'].flatMap((s) => [
-  '--set',
-  s,
-]);
+const SMALL = [
+  'rounds=2',
+  'cohort=2',
+  'encoder=mlp',
+  'encoder.hidden=[16]',
+  'data.minExamples=8',
+  'privacy=sealed',
+].flatMap((s) => ['--set', s]);
 
 /** A coordinator on a free port. @returns it and the address that it printed */
 async function serve(name: string, ...more: string[]): Promise<{ server: Running; url: string }> {

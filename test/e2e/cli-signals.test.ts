@@ -27,7 +27,10 @@ async function stop(command: Running, signal: 'SIGINT' | 'SIGTERM'): Promise<str
   return outcome.stdout;
 }
 
-const LONG = ['rounds=1000', 'steps=20', 'cohort=2', 'strategy={name: fedavg}'].flatMap((s) => ['--set', s]);
+const LONG = ['rounds=1000', 'steps=20', 'cohort=2', 'strategy={name: fedavg}', 'privacy=sealed'].flatMap((s) => [
+  '--set',
+  s,
+]);
 
 describe('in the middle of training steps', { timeout: 120_000 }, () => {
   test.each(['SIGINT', 'SIGTERM'] as const)('simulate, %s', async (signal) => {

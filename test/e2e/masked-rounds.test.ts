@@ -101,7 +101,7 @@ describe('a round under masks', () => {
     let dumb = true;
     const masked = await hall(maskedPlan(), {
       count: 6,
-      coordinator: { stageMs: 1500 },
+      coordinator: { stageMs: 2000 },
       wire: (connection, index) => ({
         ...connection,
         send: async (frame) => {

@@ -61,7 +61,18 @@ describe('the package', () => {
   it('trains a model', { timeout: 60_000 }, async () => {
     const tacit = installed('dist', 'cli', 'tacit.js');
     const small = ['--set', 'rounds=1', '--set', 'steps=1', '--set', 'batch=16', '--participants', '2'];
-    const { stdout } = await run(tacit, 'simulate', ...small, '--set', 'cohort=2', '--json', '--out', 'run');
+    const { stdout } = await run(
+      tacit,
+      'simulate',
+      ...small,
+      '--set',
+      'cohort=2',
+      '--set',
+      'privacy=sealed',
+      '--json',
+      '--out',
+      'run',
+    );
     expect(JSON.parse(stdout)).toMatchObject({
       rounds: 1,
       participants: 2,

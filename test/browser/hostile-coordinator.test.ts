@@ -1,0 +1,4 @@
+import { webCrypto } from '../../protocol/crypto/web.ts';
+import { hostileCoordinatorContract } from '../contract/hostile-coordinator.ts';
+
+hostileCoordinatorContract(webCrypto);
