@@ -80,6 +80,30 @@ function keyPair(curve: Curve, given?: Uint8Array): KeyPair {
   return { publicKey: own(rawPublicOf(secretOf(curve, secretKey))), secretKey };
 }
 
+/** Results of verifications, by a hash of all that they depend on: a roster is verified by every participant of a process. */
+const verified = new Map<string, Promise<boolean>>();
+const MAX_VERIFIED = 20_000;
+
+const verifyInThreads = (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): Promise<boolean> =>
+  new Promise((resolve, reject) => {
+    verify(null, message, publicOf('ed25519', publicKey), signature, (error, good) => {
+      if (error) reject(error);
+      else resolve(good);
+    });
+  });
+
+/** Verifies in the thread pool, each triple of key, signature and statement once. */
+function verifiedOnce(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
+  const key = createHash('sha256').update(publicKey).update(signature).update(message).digest('base64');
+  const before = verified.get(key);
+  if (before) return before;
+  if (verified.size >= MAX_VERIFIED) verified.clear();
+  const result = verifyInThreads(publicKey, message, signature);
+  verified.set(key, result);
+  result.catch(() => verified.delete(key));
+  return result;
+}
+
 export const nodeCrypto: CryptoProvider = {
   name: 'node',
   randomBytes,
@@ -125,6 +149,6 @@ export const nodeCrypto: CryptoProvider = {
   ed25519Sign: async (secretKey, message) => own(sign(null, message, secretOf('ed25519', secretKey))),
   async ed25519Verify(publicKey, message, signature) {
     if (!isUsableEd25519Key(publicKey) || !isCanonicalSignature(signature)) return false;
-    return verify(null, message, publicOf('ed25519', publicKey), signature);
+    return verifiedOnce(publicKey, message, signature);
   },
 };
