@@ -6,7 +6,10 @@
  */
 import { type Aggregator, byCoordinate, middleOf, type SpecOf, squaredDistance, weightedMean } from './aggregator.ts';
 
-/** Distances below this share of the median one count as this: the algorithm stops dividing by zero at an update. */
+/**
+ * Distances below this share of the median one count as this, so that nothing is divided by zero. It begins at 1 and halves with each
+ * step: with a small one from the start, a point that happens to be an update would never leave it.
+ */
 const SMOOTHING = 1e-6;
 /** A step that moves the point by less than this share of the median distance is the last. */
 const SETTLED = 1e-5;
@@ -21,13 +24,14 @@ export const geometricMedian: Aggregator<SpecOf<'geometric-median'>> = {
       const distances = updates.map((update) => Math.sqrt(squaredDistance(update, aggregate)));
       const usual = middleOf([...distances].sort((a, b) => a - b));
       if (usual === 0) break; // half of the updates are this very point
+      const smoothing = Math.max(SMOOTHING, 0.5 ** i);
       const next = await weightedMean(
         inputs,
-        distances.map((distance) => 1 / Math.max(distance, SMOOTHING * usual)),
+        distances.map((distance) => 1 / Math.max(distance, smoothing * usual)),
       );
       const moved = Math.sqrt(squaredDistance(next, aggregate));
       aggregate = next;
-      if (moved <= SETTLED * usual) break;
+      if (smoothing === SMOOTHING && moved <= SETTLED * usual) break;
     }
     return { state, aggregate };
   },
