@@ -7,6 +7,7 @@ import { nodeCrypto } from '../protocol/crypto/node.ts';
 import { TacitError } from '../protocol/errors.ts';
 import { fingerprintOf } from '../protocol/identity.ts';
 import { decodeSafetensors } from '../protocol/safetensors.ts';
+import type { NamedArrays, NDArray } from '../protocol/tensors.ts';
 import { type Link, linkFromJson, verifyTranscript } from '../protocol/transcript.ts';
 import type { VerifyOptions } from './commands/verify.ts';
 import type { Context } from './context.ts';
@@ -48,22 +49,47 @@ async function readTranscript(run: string): Promise<Transcript> {
 const changed = (file: string): TacitError =>
   new TacitError('wire/hash-mismatch', `${file} is not the model of the transcript`, { where: file });
 
-/** The models that are kept in the folder, held against the links. @returns how many there were */
-async function checkModels(run: string, links: readonly Link[]): Promise<number> {
-  let checked = 0;
+/** What was held against the links. */
+interface Checked {
+  readonly models: number;
+  /** Whether the encoder could be compared with the model of the last round, which must be there for it. */
+  readonly encoder: boolean;
+}
+
+/** The models that are kept in the folder, held against the links, and the encoder against the last of them. */
+async function checkModels(run: string, links: readonly Link[]): Promise<Checked> {
+  let models = 0;
+  let last: Uint8Array | undefined;
   for (const [round, { commit }] of links.entries()) {
     const path = join(run, RUN_FILES.checkpoints, checkpointName(round + 1));
-    const bytes = await readFile(path).catch(() => undefined);
-    if (!bytes) continue;
-    if (!equalBytes(await nodeCrypto.sha256(bytes), commit.modelHash)) throw changed(path);
-    checked += 1;
+    last = await readFile(path).catch(() => undefined);
+    if (!last) continue;
+    if (!equalBytes(await nodeCrypto.sha256(last), commit.modelHash)) throw changed(path);
+    models += 1;
   }
-  const path = join(run, RUN_FILES.encoder);
-  const encoder = await readFile(path).catch(() => undefined);
-  const named = encoder && decodeSafetensors(new Uint8Array(encoder)).metadata.modelHash;
-  if (named !== undefined && named !== toHex(links.at(-1)!.commit.modelHash)) throw changed(path);
-  return checked;
+  return { models, encoder: await checkEncoder(run, links, last) };
 }
+
+/** The encoder has a file of its own, which no link names: it must say which model it is of, and be what that model holds. */
+async function checkEncoder(run: string, links: readonly Link[], model: Uint8Array | undefined): Promise<boolean> {
+  const path = join(run, RUN_FILES.encoder);
+  const bytes = await readFile(path).catch(() => undefined);
+  if (!bytes) return false;
+  const { arrays, metadata } = decodeSafetensors(new Uint8Array(bytes));
+  if (metadata.modelHash !== toHex(links.at(-1)!.commit.modelHash)) throw changed(path);
+  if (!model) return false;
+  if (!isEncoderOf(arrays, decodeSafetensors(new Uint8Array(model)).arrays)) throw changed(path);
+  return true;
+}
+
+function isEncoderOf(encoder: NamedArrays, model: NamedArrays): boolean {
+  const names = Object.keys(model).filter((name) => name.startsWith('encoder/'));
+  const same = (a: NDArray | undefined, b: NDArray): boolean =>
+    a !== undefined && a.shape.join() === b.shape.join() && Buffer.compare(bytesOf(a), bytesOf(b)) === 0;
+  return names.length === Object.keys(encoder).length && names.every((name) => same(encoder[name], model[name]!));
+}
+
+const bytesOf = ({ data }: NDArray): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
 /** @throws TacitError auth/forked-transcript, auth/bad-signature, auth/wrong-fingerprint, wire/hash-mismatch, run/not-found */
 export async function verify(context: Context, options: VerifyOptions, run: string): Promise<void> {
@@ -76,7 +102,7 @@ export async function verify(context: Context, options: VerifyOptions, run: stri
   }
   const planHash = await nodeCrypto.sha256(await read(run, RUN_FILES.plan));
   const head = await verifyTranscript(nodeCrypto, { serverKey, planHash }, links);
-  const models = await checkModels(run, links);
+  const { models, encoder } = await checkModels(run, links);
   const participants = links.map(({ commit }) => commit.participants);
   const modelHash = toHex(links.at(-1)!.commit.modelHash);
   const fewest = Math.min(...participants);
@@ -88,13 +114,14 @@ export async function verify(context: Context, options: VerifyOptions, run: stri
       modelHash,
       fingerprint,
       models,
+      encoder,
       fewestParticipants: fewest,
     },
     [
       `${formatCount(links.length, 'round')}, each signed by ${fingerprint}${options.fingerprint === undefined ? ' (compare it)' : ''}`,
       `head   ${toHex(head)}`,
       `model  ${modelHash}`,
-      `${formatCount(models, 'stored model')} as signed; ${fewest} participants or more in every round`,
+      `${formatCount(models, 'stored model')}${encoder ? ' and the encoder' : ''} as signed; ${fewest} participants or more in every round`,
     ].join('\n'),
   );
 }

@@ -12,6 +12,7 @@ import { verifyCertificate } from '../../../protocol/certificate.ts';
 import { nodeCrypto } from '../../../protocol/crypto/node.ts';
 import { fingerprintOf } from '../../../protocol/identity.ts';
 import { createIdentityFile } from '../../../protocol/node/identity-file.ts';
+import { decodeSafetensors, encodeSafetensors } from '../../../protocol/safetensors.ts';
 import { memoryStore } from '../../../server/store/memory.ts';
 import { SILENT } from '../../../simulations/io.ts';
 import { roundWriter } from '../../../simulations/round-writer.ts';
@@ -47,9 +48,10 @@ async function runInto(folder: string, stopAfter: number): Promise<Uint8Array> {
   const running = hall.coordinator.run();
   const people = await participants(hall, 3);
   void Promise.all(people.map((p) => p.takePart().catch(() => {})));
-  await running;
+  const { model, modelHash } = await running;
   await hall.coordinator.stop();
   await writer.finish();
+  await run.finalEncoder(model, { modelHash });
   return hall.serverKey;
 }
 
@@ -64,7 +66,7 @@ afterAll(() => rm(dir, { recursive: true, force: true }));
 test('recomputes the chain of a run that was stopped and gone on with', async () => {
   const { context, results } = listening();
   await verify(context, { fingerprint }, at('run'));
-  expect(results[0]).toMatchObject({ rounds: 3, fingerprint, models: 3, fewestParticipants: 3 });
+  expect(results[0]).toMatchObject({ rounds: 3, fingerprint, models: 3, encoder: true, fewestParticipants: 3 });
   await expect(verify(context, { fingerprint: 'A'.repeat(43) }, at('run'))).rejects.toThrow(
     code('auth/wrong-fingerprint'),
   );
@@ -121,6 +123,17 @@ test('finds a model that is not the one that was signed, and a plan that is not 
   await writeFile(model, changed);
   await expect(verify(listening().context, {}, at('run'))).rejects.toThrow(code('wire/hash-mismatch'));
   await writeFile(model, before);
+  const encoder = at('run', RUN_FILES.encoder);
+  const own = await readFile(encoder);
+  const tampered = Buffer.from(own);
+  tampered[tampered.length - 2]! ^= 1; // a weight; the metadata still name the signed model
+  await writeFile(encoder, tampered);
+  await expect(verify(listening().context, {}, at('run'))).rejects.toThrow(code('wire/hash-mismatch'));
+  const { arrays, metadata } = decodeSafetensors(new Uint8Array(own));
+  await writeFile(encoder, encodeSafetensors(arrays, { plan: metadata.plan! }));
+  await expect(verify(listening().context, {}, at('run'))).rejects.toThrow(code('wire/hash-mismatch'));
+  await writeFile(encoder, own);
+  await verify(listening().context, {}, at('run'));
   const planFile = at('run', RUN_FILES.plan);
   await writeFile(planFile, `${await readFile(planFile, 'utf8')} `);
   await expect(verify(listening().context, {}, at('run'))).rejects.toThrow(code('auth/forked-transcript'));
