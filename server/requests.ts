@@ -37,6 +37,7 @@ export async function serveRequest(
   const re = request.id;
   if (request.type === 'ask') {
     const { hash, offset } = request;
+    budget.spend(participant.id, 'down', 0); // also for what is not there
     const chunk = shelf.chunk(hash, offset);
     budget.spend(participant.id, 'down', chunk.body.length);
     return { message: { type: 'chunk', re, hash, offset, bytes: chunk.bytes }, body: chunk.body };

@@ -19,6 +19,8 @@ export interface TransferBudget {
 
 /** Transfers of everything that an attempt needs that a participant may make. */
 const TIMES = 4;
+/** What a transfer costs at least: one of nothing is work too. */
+const LEAST_BYTES = 4096;
 const SLACK_BYTES = 8 * 2 ** 20;
 const RETRY_MS = 5000;
 const MAX_TRACKED = 100_000;
@@ -33,10 +35,11 @@ export function transferBudget(): TransferBudget {
     },
     spend(participant, direction, bytes) {
       const so = spent.get(participant) ?? { down: 0, up: 0 };
-      if (so[direction] + bytes > limit[direction]) {
+      const cost = Math.max(bytes, LEAST_BYTES);
+      if (so[direction] + cost > limit[direction]) {
         throw new TacitError('wire/rate-limited', 'more bytes than this round needs', { retryAfterMs: RETRY_MS });
       }
-      so[direction] += bytes;
+      so[direction] += cost;
       if (spent.size < MAX_TRACKED) spent.set(participant, so);
     },
   };
