@@ -9,6 +9,12 @@ import type { Contender, Contenders } from './engine-contender.ts';
 import type { StepName } from './engine-steps.ts';
 import type { ToWebStep } from './engine-web-worker.ts';
 
+/** What the tests' own script knows of browsers; it is not part of the built tree. */
+interface BrowserScript {
+  findBrowser(): string | undefined;
+  readonly BROWSER_FLAGS: string[];
+}
+
 export interface WebBench {
   /** The browser and its version, if there is one. */
   readonly browser?: string;
@@ -85,7 +91,7 @@ async function ask([script, message]: [string, ToWebStep]): Promise<number[]> {
 async function findTools() {
   try {
     const script = pathToFileURL(join(packageRoot, 'scripts/browser.mjs')).href;
-    const { findBrowser, BROWSER_FLAGS } = (await import(script)) as typeof import('../scripts/browser.mjs');
+    const { findBrowser, BROWSER_FLAGS } = (await import(script)) as BrowserScript;
     const { chromium } = await import('playwright-core');
     const executablePath = findBrowser();
     return executablePath === undefined ? undefined : { chromium, launch: { args: BROWSER_FLAGS, executablePath } };
