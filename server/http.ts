@@ -13,6 +13,7 @@ import {
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import helmet from 'helmet';
+import { BUNDLED } from '../learning/data/manifest.ts';
 import { asTacitError, TacitError } from '../protocol/errors.ts';
 import { FEDERATION_INFO_PATH, type FederationInfo } from '../protocol/federation-info.ts';
 import { hostAllowed, isLoopback, type OriginPolicy } from './origin.ts';
@@ -29,7 +30,7 @@ export interface HttpOptions {
   readonly behindProxy?: boolean;
   /** Folder with the built join page; none: a line of text says so. */
   readonly joinPage?: string;
-  /** Folder with the bundled data, served under /data/. */
+  /** Folder with the bundled data sets: they and their manifest are served under /data/, and nothing else that lies there. */
   readonly data?: string;
   readonly maxConnections?: number;
   /** Further origins whose pages may connect. */
@@ -85,6 +86,13 @@ function checkHost(host: string, options: HttpOptions): void {
   });
 }
 
+/** Whoever works in a clone may keep images of their own in its data/. */
+async function listData(folder: string): Promise<StaticFiles> {
+  const served = ['/data/manifest.json', ...BUNDLED.map((name) => `/data/${name}/`)];
+  const files = await listFiles(folder, '/data/');
+  return new Map([...files].filter(([path]) => served.some((prefix) => path.startsWith(prefix))));
+}
+
 const readPem = async (path: string): Promise<Buffer> => {
   try {
     return await readFile(path);
@@ -118,7 +126,7 @@ export async function createHttp(options: HttpOptions): Promise<Http> {
   server.maxConnections = options.maxConnections ?? 2_000;
   const files = new Map([
     ...(options.joinPage ? await listFiles(options.joinPage, '/') : []),
-    ...(options.data ? await listFiles(options.data, '/data/') : []),
+    ...(options.data ? await listData(options.data) : []),
   ]);
   const policy: OriginPolicy = {
     loopbackOnly: isLoopback(host) && !options.behindProxy,

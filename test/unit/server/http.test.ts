@@ -19,12 +19,16 @@ let port = 0;
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'tacit-http-'));
   await mkdir(join(dir, 'page', 'assets'), { recursive: true });
-  await mkdir(join(dir, 'data'));
+  await mkdir(join(dir, 'data', 'digits'), { recursive: true });
+  await mkdir(join(dir, 'data', 'mine'));
+  await writeFile(join(dir, 'data', 'mine', 'cat.png'), 'private');
   await writeFile(join(dir, 'page', 'index.html'), '<!doctype html><title>join</title>');
   await writeFile(join(dir, 'page', 'assets', 'engine-Bq81zX0a.wasm'), Uint8Array.of(0, 1, 2));
   await writeFile(join(dir, 'page', 'assets', 'plain.js'), '1');
   await writeFile(join(dir, 'page', '.hidden'), 'secret');
-  await writeFile(join(dir, 'data', 'digits.bin'), 'digits');
+  await writeFile(join(dir, 'data', 'digits', 'train.bin'), 'digits');
+  await writeFile(join(dir, 'data', 'manifest.json'), '{}');
+  await writeFile(join(dir, 'data', 'notes.txt'), 'private');
   await writeFile(join(dir, 'secret.txt'), 'secret');
   await symlink(join(dir, 'secret.txt'), join(dir, 'page', 'link.txt'));
 });
@@ -66,8 +70,16 @@ describe('what is served', () => {
     expect(await request('/')).toMatchObject({ status: 200, body: '<!doctype html><title>join</title>' });
     expect((await request('/?x=1')).status).toBe(200);
     expect((await request('/assets/engine-Bq81zX0a.wasm')).headers['content-type']).toBe('application/wasm');
-    expect((await request('/data/digits.bin')).body).toBe('digits');
+    expect((await request('/data/digits/train.bin')).body).toBe('digits');
+    expect((await request('/data/manifest.json')).body).toBe('{}');
     expect((await request('/nothing')).status).toBe(404);
+  });
+
+  test('of the data folder only the bundled sets: what somebody keeps beside them is nobody else’s', async () => {
+    await serve();
+    for (const path of ['/data/mine/cat.png', '/data/notes.txt', '/data/']) {
+      expect((await request(path)).status).toBe(404);
+    }
   });
 
   test('WebAssembly that is built compressed, under its own name, compressed or not as the client can take it', async () => {
@@ -149,7 +161,7 @@ describe('what is served', () => {
 describe('headers', () => {
   test('isolate the page, allow wasm and its own workers, and nothing from elsewhere', async () => {
     await serve();
-    for (const path of ['/', '/nothing', '/health', '/data/digits.bin']) {
+    for (const path of ['/', '/nothing', '/health', '/data/digits/train.bin']) {
       const { headers } = await request(path);
       expect(headers['cross-origin-opener-policy']).toBe('same-origin');
       expect(headers['cross-origin-embedder-policy']).toBe('require-corp');
