@@ -38,8 +38,7 @@ import {
   survivorsHashOf,
   survivorsStatement,
 } from '../../protocol/secagg/statements.ts';
-import { recoverSecrets } from './recovery.ts';
-import { unmask } from './unmask.ts';
+import { openSum } from './opening.ts';
 
 export interface GroupOptions {
   readonly crypto: CryptoProvider;
@@ -78,29 +77,157 @@ export interface Group {
   wipe(): void;
 }
 
-export function createGroup(options: GroupOptions): Group {
-  const { crypto, identity, exchanges, sessionId, entries, floor, planHash } = options;
-  const size = entries.length;
-  const ids = entries.map((entry) => participantId(entry.identity));
-  const shares = new Map<number, SealedShares>();
-  /** What each participant sent last, so that it may send it again. */
-  const last = new Map<number, Uint8Array>();
-  let state: GroupState = openGroup(size, floor);
-  let sum: Int32Array<ArrayBuffer> | undefined;
-  let startHash = new Uint8Array(0);
-  let agreements = new Map<number, Uint8Array>();
-  let answers = new Map<number, Unmasking>();
+export const createGroup = (options: GroupOptions): Group => new RunningGroup(options);
 
-  const repeated = (index: number, body: Uint8Array): boolean => {
-    const before = last.get(index);
+class RunningGroup implements Group {
+  readonly ids: readonly ParticipantId[];
+  private readonly options: GroupOptions;
+  private readonly shares = new Map<number, SealedShares>();
+  /** What each participant sent last, so that it may send it again. */
+  private readonly last = new Map<number, Uint8Array>();
+  private state: GroupState;
+  private sum: Int32Array<ArrayBuffer> | undefined;
+  private startHash = new Uint8Array(0);
+  private agreements = new Map<number, Uint8Array>();
+  private answers = new Map<number, Unmasking>();
+
+  constructor(options: GroupOptions) {
+    this.options = options;
+    this.ids = options.entries.map((entry) => participantId(entry.identity));
+    this.state = openGroup(options.entries.length, options.floor);
+  }
+
+  get stage(): GroupStage {
+    return this.state.stage;
+  }
+
+  private get size(): number {
+    return this.options.entries.length;
+  }
+
+  // ------------------------------------------------------------------ bodies
+
+  async shared(index: number, body: Uint8Array): Promise<void> {
+    if (this.repeated(index, body)) return;
+    const { crypto, exchanges, sessionId, entries } = this.options;
+    checkTurn(this.state, 'sharing', 0, index);
+    const decoded = decodeShares(body, this.size, exchanges.length);
+    const statement = sharesStatement(sessionId, decoded.commits, await boxesHashOf(crypto, decoded.boxes));
+    await verifyStatement(crypto, entries[index]!.identity, statement, decoded.signature);
+    this.enter('sharing', 0, index, body);
+    this.shares.set(index, decoded);
+  }
+
+  masked(index: number, exchange: number, words: Int32Array): void {
+    const { exchanges } = this.options;
+    if (words.length !== exchanges[exchange]) {
+      throw new TacitError('report/malformed', `${words.length} words instead of ${exchanges[exchange]}`);
+    }
+    this.enter('masking', exchange, index);
+    this.sum ??= new Int32Array(words.length);
+    addWords(this.sum, words);
+  }
+
+  async agreed(index: number, body: Uint8Array): Promise<void> {
+    if (this.repeated(index, body)) return;
+    const { crypto, sessionId, entries } = this.options;
+    const { exchange, signature } = decodeAgreement(body);
+    checkTurn(this.state, 'agreeing', exchange, index);
+    const statement = agreeStatement(sessionId, exchange, await this.survivorsHash(this.state.survivors));
+    await verifyStatement(crypto, entries[index]!.identity, statement, signature);
+    this.enter('agreeing', exchange, index, body);
+    this.agreements.set(index, signature);
+  }
+
+  unmasking(index: number, body: Uint8Array): void {
+    if (this.repeated(index, body)) return;
+    const { size } = this;
+    const { survivors, members, exchange } = this.state;
+    const self = survivors.length - (sharesOf(size) < size ? 1 : 0);
+    checkTurn(this.state, 'unmasking', exchange, index);
+    const decoded = decodeUnmasking(body, { self, key: members.length - survivors.length });
+    this.enter('unmasking', decoded.exchange, index, body);
+    this.answers.set(index, decoded);
+  }
+
+  // ------------------------------------------------------------------ stages
+
+  closeSharing(): Map<number, Uint8Array> {
+    if (!this.leave('sharing', 0)) return new Map();
+    const { members } = this.state;
+    const boxTo = (v: number, u: number): Uint8Array => this.shares.get(u)!.boxes[v < u ? v : v - 1]!;
+    return toAll(members, (v) =>
+      encodeDelivery({ members, boxes: members.filter((u) => u !== v).map((u) => boxTo(v, u)) }, this.size),
+    );
+  }
+
+  async closeMasking(exchange: number, startHash: Uint8Array): Promise<Map<number, Uint8Array>> {
+    if (!this.leave('masking', exchange)) return new Map();
+    const { identity, sessionId } = this.options;
+    this.startHash = startHash.slice();
+    this.agreements = new Map();
+    const members = this.state.survivors;
+    const signature = await identity.sign(survivorsStatement(sessionId, exchange, await this.survivorsHash(members)));
+    const body = encodeSurvivors({ exchange, members, signature }, this.size);
+    return toAll(members, () => body);
+  }
+
+  closeAgreeing(exchange: number): Map<number, Uint8Array> {
+    if (!this.leave('agreeing', exchange)) return new Map();
+    this.answers = new Map();
+    const members = this.state.expected;
+    const signatures = members.map((v) => this.agreements.get(v)!);
+    const body = encodeAgreements({ exchange, members, signatures }, this.size);
+    return toAll(members, () => body);
+  }
+
+  openable(exchange: number): boolean {
+    return this.state.stage === 'unmasking' && this.state.exchange === exchange && isEnough(this.state);
+  }
+
+  async open(exchange: number): Promise<OpenedGroup | undefined> {
+    const { members, survivors } = this.state;
+    const { sum, answers, startHash } = this;
+    if (!this.leave('unmasking', exchange) || !sum) return undefined;
+    this.sum = undefined;
+    const commits = new Map([...this.shares].map(([v, { commits: all }]) => [v, all[exchange]!]));
+    const wrong = await openSum({ ...this.options, exchange, startHash, members, survivors, commits, answers }, sum);
+    this.answers = new Map();
+    if (!wrong) {
+      this.state = fail(this.state);
+      return undefined;
+    }
+    const named = (indices: readonly number[]): ParticipantId[] => indices.map((v) => this.ids[v]!);
+    return { sum, participants: named(survivors), blamed: named(wrong) };
+  }
+
+  awaited(): readonly number[] {
+    return awaitedIn(this.state);
+  }
+
+  wipe(): void {
+    this.state = fail(this.state);
+    this.sum?.fill(0);
+    this.sum = undefined;
+    for (const map of [this.shares, this.last, this.agreements, this.answers]) map.clear();
+  }
+
+  // ------------------------------------------------------------------ order
+
+  private repeated(index: number, body: Uint8Array): boolean {
+    const before = this.last.get(index);
     return before !== undefined && equalBytes(before, body);
-  };
-  const enter = (stage: GroupStage, exchange: number, index: number, body?: Uint8Array): void => {
-    checkTurn(state, stage, exchange, index);
-    state = arrive(state, index);
-    if (body) last.set(index, body);
-  };
-  const leave = (stage: GroupStage, exchange: number): boolean => {
+  }
+
+  private enter(stage: GroupStage, exchange: number, index: number, body?: Uint8Array): void {
+    checkTurn(this.state, stage, exchange, index);
+    this.state = arrive(this.state, index);
+    if (body) this.last.set(index, body);
+  }
+
+  /** Ends a stage. @returns whether there are enough for the next */
+  private leave(stage: GroupStage, exchange: number): boolean {
+    const { state } = this;
     if (state.stage === 'failed') return false;
     if (state.stage !== stage || state.exchange !== exchange) {
       throw new TacitError(
@@ -108,123 +235,18 @@ export function createGroup(options: GroupOptions): Group {
         `closing ${stage} of exchange ${exchange} in ${state.stage} of ${state.exchange}`,
       );
     }
-    state = close(state, exchanges.length);
-    return state.stage !== ('failed' as GroupStage);
-  };
-  const survivorsHash = (survivors: readonly number[]): Promise<Uint8Array> =>
-    survivorsHashOf(
+    this.state = close(state, this.options.exchanges.length);
+    return this.stage !== 'failed';
+  }
+
+  private survivorsHash(survivors: readonly number[]): Promise<Uint8Array> {
+    const { crypto, entries } = this.options;
+    return survivorsHashOf(
       crypto,
       survivors.map((v) => entries[v]!.identity),
     );
-  const toAll = (members: readonly number[], body: (v: number) => Uint8Array): Map<number, Uint8Array> =>
-    new Map(members.map((v) => [v, body(v)]));
-
-  return {
-    ids,
-    get stage() {
-      return state.stage;
-    },
-    async shared(index, body) {
-      if (repeated(index, body)) return;
-      checkTurn(state, 'sharing', 0, index);
-      const decoded = decodeShares(body, size, exchanges.length);
-      const statement = sharesStatement(sessionId, decoded.commits, await boxesHashOf(crypto, decoded.boxes));
-      await verifyStatement(crypto, entries[index]!.identity, statement, decoded.signature);
-      enter('sharing', 0, index, body);
-      shares.set(index, decoded);
-    },
-    closeSharing() {
-      if (!leave('sharing', 0)) return new Map();
-      const { members } = state;
-      const boxTo = (v: number, u: number): Uint8Array => shares.get(u)!.boxes[v < u ? v : v - 1]!;
-      return toAll(members, (v) =>
-        encodeDelivery({ members, boxes: members.filter((u) => u !== v).map((u) => boxTo(v, u)) }, size),
-      );
-    },
-    masked(index, exchange, words) {
-      if (words.length !== exchanges[exchange]) {
-        throw new TacitError('report/malformed', `${words.length} words instead of ${exchanges[exchange]}`);
-      }
-      enter('masking', exchange, index);
-      sum ??= new Int32Array(words.length);
-      addWords(sum, words);
-    },
-    async closeMasking(exchange, start) {
-      if (!leave('masking', exchange)) return new Map();
-      startHash = start.slice();
-      agreements = new Map();
-      const members = state.survivors;
-      const signature = await identity.sign(survivorsStatement(sessionId, exchange, await survivorsHash(members)));
-      const body = encodeSurvivors({ exchange, members, signature }, size);
-      return toAll(members, () => body);
-    },
-    async agreed(index, body) {
-      if (repeated(index, body)) return;
-      const { exchange, signature } = decodeAgreement(body);
-      checkTurn(state, 'agreeing', exchange, index);
-      const statement = agreeStatement(sessionId, exchange, await survivorsHash(state.survivors));
-      await verifyStatement(crypto, entries[index]!.identity, statement, signature);
-      enter('agreeing', exchange, index, body);
-      agreements.set(index, signature);
-    },
-    closeAgreeing(exchange) {
-      if (!leave('agreeing', exchange)) return new Map();
-      answers = new Map();
-      const members = state.expected;
-      const body = encodeAgreements({ exchange, members, signatures: members.map((v) => agreements.get(v)!) }, size);
-      return toAll(members, () => body);
-    },
-    unmasking(index, body) {
-      if (repeated(index, body)) return;
-      const { survivors, members } = state;
-      const self = survivors.length - (sharesOf(size) < size ? 1 : 0);
-      checkTurn(state, 'unmasking', state.exchange, index);
-      const decoded = decodeUnmasking(body, { self, key: members.length - survivors.length });
-      enter('unmasking', decoded.exchange, index, body);
-      answers.set(index, decoded);
-    },
-    openable: (exchange) => state.stage === 'unmasking' && state.exchange === exchange && isEnough(state),
-    async open(exchange) {
-      const { members, survivors } = state;
-      if (!leave('unmasking', exchange) || !sum) return undefined;
-      const opened = sum;
-      sum = undefined;
-      const commits = new Map([...shares].map(([v, { commits: all }]) => [v, all[exchange]!]));
-      const found = await recoverSecrets({
-        crypto,
-        sessionId,
-        entries,
-        exchange,
-        members,
-        survivors,
-        commits,
-        answers,
-      });
-      answers = new Map();
-      if (!found) {
-        state = fail(state);
-        return undefined;
-      }
-      const context = { sessionId, startHash, planHash, exchange };
-      const { own, lost } = found;
-      const alive = survivors.map((v) => ({
-        index: v,
-        identity: entries[v]!.identity,
-        maskKey: entries[v]!.maskKeys[exchange]!,
-      }));
-      try {
-        await unmask(crypto, { context, survivors: alive, own, lost }, opened, options);
-      } finally {
-        for (const secret of [...own.map(({ b }) => b), ...lost.map(({ secretKey }) => secretKey)]) secret.fill(0);
-      }
-      return { sum: opened, participants: survivors.map((v) => ids[v]!), blamed: found.wrong.map((v) => ids[v]!) };
-    },
-    awaited: () => awaitedIn(state),
-    wipe() {
-      state = fail(state);
-      sum?.fill(0);
-      sum = undefined;
-      for (const map of [shares, last, agreements, answers]) map.clear();
-    },
-  };
+  }
 }
+
+const toAll = (members: readonly number[], body: (v: number) => Uint8Array): Map<number, Uint8Array> =>
+  new Map(members.map((v) => [v, body(v)]));

@@ -19,7 +19,7 @@ export interface Recovery {
   readonly answers: ReadonlyMap<number, Unmasking>;
 }
 
-export interface RecoveredSecrets {
+interface RecoveredSecrets {
   readonly own: readonly SelfSecret[];
   readonly lost: readonly LostSecret[];
   /** Roster indices of those who gave wrong shares. */

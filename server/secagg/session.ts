@@ -52,96 +52,141 @@ const late = (): TacitError => new TacitError('round/late', 'the participant is 
 
 /** Opens a session. @throws TacitError plan/refused if no session can hold under these terms */
 export function openServerSession(options: ServerOptions): ServerSession {
-  const { crypto, identity, offerHash, planHash, modelHash, exchanges, maxGroup = DEFAULT_GROUP } = options;
-  checkTerms(options, exchanges);
-  const register = createRegister(options);
-  const places = new Map<ParticipantId, Place>();
-  let groups: readonly Group[] | undefined;
+  checkTerms(options, options.exchanges);
+  return new Session(options);
+}
 
-  const placeOf = (participant: ParticipantId): Place => {
-    if (!groups) throw new TacitError('wire/unexpected', 'there is no roster yet');
-    const place = places.get(participant);
+class Session implements ServerSession {
+  private readonly options: ServerOptions;
+  private readonly register: ReturnType<typeof createRegister>;
+  private readonly places = new Map<ParticipantId, Place>();
+  private groups: readonly Group[] | undefined;
+
+  constructor(options: ServerOptions) {
+    this.options = options;
+    this.register = createRegister(options);
+  }
+
+  async advertised(participant: ParticipantId, body: Uint8Array): Promise<void> {
+    if (this.groups) throw late();
+    await this.register.add(participant, body);
+  }
+
+  async roster(): Promise<Bodies> {
+    const { crypto, offerHash, maxGroup = DEFAULT_GROUP } = this.options;
+    if (this.groups) throw new TacitError('internal', 'a second roster of one session');
+    this.groups = []; // closed from now on
+    const all = this.admitted();
+    const drawn = await drawGroups(crypto, offerHash, all, maxGroup);
+    const formed = await Promise.all(drawn.map((entries) => this.form(entries, all)));
+    this.groups = formed.map(([group]) => group);
+    const bodies = new Map<ParticipantId, Uint8Array>();
+    for (const [group, body] of formed) {
+      for (const [index, id] of group.ids.entries()) {
+        this.places.set(id, { group, index });
+        bodies.set(id, body);
+      }
+    }
+    return bodies;
+  }
+
+  async shared(participant: ParticipantId, body: Uint8Array): Promise<void> {
+    const { group, index } = this.placeOf(participant);
+    await group.shared(index, body);
+  }
+
+  delivery(): Promise<Bodies> {
+    return this.closeAll((group) => group.closeSharing());
+  }
+
+  masked(participant: ParticipantId, exchange: number, words: Int32Array): void {
+    const { group, index } = this.placeOf(participant);
+    group.masked(index, exchange, words);
+  }
+
+  survivors(exchange: number, startHash = this.options.modelHash): Promise<Bodies> {
+    return this.closeAll((group) => group.closeMasking(exchange, startHash));
+  }
+
+  async agreed(participant: ParticipantId, body: Uint8Array): Promise<void> {
+    const { group, index } = this.placeOf(participant);
+    await group.agreed(index, body);
+  }
+
+  agreements(exchange: number): Promise<Bodies> {
+    return this.closeAll((group) => group.closeAgreeing(exchange));
+  }
+
+  async unmasking(participant: ParticipantId, body: Uint8Array): Promise<void> {
+    const { group, index } = this.placeOf(participant);
+    group.unmasking(index, body);
+  }
+
+  openable(exchange: number): boolean {
+    const running = this.running();
+    return running.length > 0 && running.every((group) => group.openable(exchange));
+  }
+
+  open(exchange: number): Promise<OpenedExchange> {
+    return openAll(this.running(), exchange, this.options.exchanges[exchange] ?? 0);
+  }
+
+  awaited(): readonly ParticipantId[] {
+    return this.running().flatMap((group) => group.awaited().map((v) => group.ids[v]!));
+  }
+
+  wipe(): void {
+    this.register.clear();
+    for (const group of this.groups ?? []) group.wipe();
+  }
+
+  private placeOf(participant: ParticipantId): Place {
+    if (!this.groups) throw new TacitError('wire/unexpected', 'there is no roster yet');
+    const place = this.places.get(participant);
     if (!place) throw late();
     return place;
-  };
-  const running = (): Group[] => (groups ?? []).filter(({ stage }) => stage !== 'failed');
-  /** Closes a stage of every group that is left. */
-  const closeAll = async (
-    close: (group: Group) => Map<number, Uint8Array> | Promise<Map<number, Uint8Array>>,
-  ): Promise<Bodies> => {
-    const bodies = new Map<ParticipantId, Uint8Array>();
-    for (const group of running()) for (const [v, body] of await close(group)) bodies.set(group.ids[v]!, body);
-    if (running().length === 0) throw new TacitError('round/too-few-participants', 'too few are left in every group');
-    return bodies;
-  };
-  const form = async (
+  }
+
+  private running(): Group[] {
+    return (this.groups ?? []).filter(({ stage }) => stage !== 'failed');
+  }
+
+  /** As many of those who advertised as can be cut into groups, sorted. @throws TacitError round/too-few-participants */
+  private admitted(): Advertisement[] {
+    const come = this.register.entries();
+    const all = come.slice(0, admissible(come.length, this.options));
+    if (all.length > 0) return all.sort((a, b) => compareBytes(a.identity, b.identity));
+    throw new TacitError(
+      'round/too-few-participants',
+      `${come.length} participants, ${floorOf(this.options)} are needed`,
+    );
+  }
+
+  /** A group, and the body `roster` for those who are in it. */
+  private async form(
     entries: readonly Advertisement[],
     all: readonly Advertisement[],
-  ): Promise<[Group, Uint8Array]> => {
+  ): Promise<[group: Group, roster: Uint8Array]> {
+    const { crypto, identity, offerHash, planHash, exchanges, threads } = this.options;
     const sessionId = await sessionIdOf(crypto, offerHash, entries);
     const group = createGroup({
-      ...{ crypto, identity, planHash, exchanges, sessionId, entries, floor: floorOf(options) },
-      ...(options.threads === undefined ? {} : { threads: options.threads }),
+      ...{ crypto, identity, planHash, exchanges, sessionId, entries, floor: floorOf(this.options) },
+      ...(threads === undefined ? {} : { threads }),
     });
     return [group, encodeRoster({ entries: all, signature: await identity.sign(rosterStatement(sessionId)) })];
-  };
+  }
 
-  return {
-    async advertised(participant, body) {
-      if (groups) throw late();
-      await register.add(participant, body);
-    },
-    async roster() {
-      if (groups) throw new TacitError('internal', 'a second roster of one session');
-      groups = []; // closed from now on
-      const come = register.entries();
-      const all = come.slice(0, admissible(come.length, options));
-      all.sort((a, b) => compareBytes(a.identity, b.identity));
-      if (all.length === 0) {
-        throw new TacitError(
-          'round/too-few-participants',
-          `${come.length} participants, ${floorOf(options)} are needed`,
-        );
-      }
-      const drawn = await drawGroups(crypto, offerHash, all, maxGroup);
-      const formed = await Promise.all(drawn.map((entries) => form(entries, all)));
-      groups = formed.map(([group]) => group);
-      const bodies = new Map<ParticipantId, Uint8Array>();
-      for (const [group, body] of formed) {
-        for (const [index, id] of group.ids.entries()) {
-          places.set(id, { group, index });
-          bodies.set(id, body);
-        }
-      }
-      return bodies;
-    },
-    shared: async (participant, body) => {
-      const { group, index } = placeOf(participant);
-      await group.shared(index, body);
-    },
-    delivery: () => closeAll((group) => group.closeSharing()),
-    masked: (participant, exchange, words) => {
-      const { group, index } = placeOf(participant);
-      group.masked(index, exchange, words);
-    },
-    survivors: (exchange, startHash = modelHash) => closeAll((group) => group.closeMasking(exchange, startHash)),
-    agreed: async (participant, body) => {
-      const { group, index } = placeOf(participant);
-      await group.agreed(index, body);
-    },
-    agreements: (exchange) => closeAll((group) => group.closeAgreeing(exchange)),
-    unmasking: async (participant, body) => {
-      const { group, index } = placeOf(participant);
-      group.unmasking(index, body);
-    },
-    openable: (exchange) => running().length > 0 && running().every((group) => group.openable(exchange)),
-    open: (exchange) => openAll(running(), exchange, exchanges[exchange] ?? 0),
-    awaited: () => running().flatMap((group) => group.awaited().map((v) => group.ids[v]!)),
-    wipe: () => {
-      register.clear();
-      for (const group of groups ?? []) group.wipe();
-    },
-  };
+  /** Closes a stage of every group that is left. */
+  private async closeAll(
+    close: (group: Group) => Map<number, Uint8Array> | Promise<Map<number, Uint8Array>>,
+  ): Promise<Bodies> {
+    const bodies = new Map<ParticipantId, Uint8Array>();
+    for (const group of this.running()) {
+      for (const [v, body] of await close(group)) bodies.set(group.ids[v]!, body);
+    }
+    if (this.running().length > 0) return bodies;
+    throw new TacitError('round/too-few-participants', 'too few are left in every group');
+  }
 }
 
 /** Opens the groups one after the other and adds their sums up. @throws TacitError secagg/unrecoverable if none opens */

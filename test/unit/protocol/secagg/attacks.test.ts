@@ -574,12 +574,13 @@ describe('P6 a network that does what it likes', () => {
         const { session, identity } = cohort.members[i]!;
         const { server } = cohort;
         if (way === 'down' && (step === 'share' || step === 'agree' || step === 'unmask')) {
-          const act = { share: session.share, agree: session.agree, unmask: session.unmask }[step];
-          again.push(Promise.all([act(body), act(body)]).then(([a, b]) => expect(toHex(a)).toBe(toHex(b))));
+          again.push(
+            Promise.all([session[step](body), session[step](body)]).then(([a, b]) => expect(toHex(a)).toBe(toHex(b))),
+          );
         }
         if (way === 'up' && (step === 'share' || step === 'agree' || step === 'unmask')) {
-          const take = { share: server.shared, agree: server.agreed, unmask: server.unmasking }[step];
-          again.push(take(identity.id, body).catch((error) => expect(error).toBeUndefined()));
+          const take = ({ share: 'shared', agree: 'agreed', unmask: 'unmasking' } as const)[step];
+          again.push(server[take](identity.id, body).catch((error) => expect(error).toBeUndefined()));
         }
         if (way === 'up' && step === 'mask' && exchange === 0) {
           server.masked(identity.id, exchange, toWords(body));

@@ -1,0 +1,128 @@
+/** The secrets of a participant's session, from its fresh keys to the shares that it gives of them (SPEC.md §13.4). */
+import { equalBytes } from '../bytes.ts';
+import type { KeyPair } from '../crypto/provider.ts';
+import { verifyStatement } from '../identity.ts';
+import { boxKey, type SharePair, sealShares } from './boxes.ts';
+import type { ParticipantOptions } from './contracts.ts';
+import { drawGroups } from './groups.ts';
+import { type Advertisement, decodeRoster, encodeShares } from './objects.ts';
+import { verifyAdvertisement, viewOf } from './roster.ts';
+import { checkRoster, DEFAULT_GROUP, thresholdOf } from './rules.ts';
+import { SECRET_BYTES, splitSecret } from './shares.ts';
+import {
+  advertiseStatement,
+  boxesHashOf,
+  commitOf,
+  rosterStatement,
+  sessionIdOf,
+  sharesStatement,
+} from './statements.ts';
+import type { Vault } from './vault.ts';
+
+/** Another participant of the group, and the secrets shared with it. */
+export interface Peer {
+  readonly entry: Advertisement;
+  /** X25519 of the mask keys, one for each exchange; erased once the exchange is masked. */
+  readonly maskSecrets: readonly Uint8Array[];
+  /** Erased once its box is open. */
+  readonly boxKey: Uint8Array;
+  /** Its shares of its secrets for oneself; those of an exchange are erased once it is unmasked. */
+  held?: SharePair;
+}
+
+/** What a session knows once the roster is in. */
+export interface OwnGroup {
+  readonly sessionId: Uint8Array;
+  readonly entries: readonly Advertisement[];
+  readonly self: number;
+  /** By roster index; undefined at one's own. */
+  readonly peers: readonly (Peer | undefined)[];
+  /** b, one for each exchange; erased once the exchange is masked. */
+  readonly b: readonly Uint8Array[];
+  /** One's own share of each b, kept until it is given; undefined in a group of 256. */
+  readonly ownShares: readonly (Uint8Array | undefined)[];
+}
+
+/** The key pairs of a session, and what is made known of them. */
+export interface OwnKeys {
+  readonly mask: readonly KeyPair[];
+  readonly channel: KeyPair;
+  readonly advertisement: Advertisement;
+}
+
+/** Fresh keys: a pair for each exchange and one for the channel. */
+export async function makeKeys(options: ParticipantOptions, vault: Vault): Promise<OwnKeys> {
+  const { crypto, exchanges, identity, offerHash, certificate } = options;
+  const pair = async (): Promise<KeyPair> => {
+    const made = await crypto.x25519KeyPair(vault.keep(crypto.randomBytes(SECRET_BYTES)));
+    vault.keep(made.secretKey);
+    return made;
+  };
+  const mask = await Promise.all(exchanges.map(pair));
+  const channel = await pair();
+  const keys = { maskKeys: mask.map(({ publicKey }) => publicKey), channelKey: channel.publicKey };
+  const signature = await identity.sign(advertiseStatement(offerHash, keys));
+  return { mask, channel, advertisement: { identity: identity.publicKey, ...keys, certificate, signature } };
+}
+
+/** One's own group of a roster, every entry of it verified. What is elsewhere in the roster decides the draw only. */
+export async function admitGroup(
+  options: ParticipantOptions,
+  own: Advertisement,
+  body: Uint8Array,
+): Promise<Advertisement[]> {
+  const { crypto, offerHash, exchanges, maxGroup = DEFAULT_GROUP } = options;
+  const roster = decodeRoster(body, exchanges.length);
+  checkRoster(roster.entries.map(viewOf), viewOf(own), options);
+  const groups = await drawGroups(crypto, offerHash, roster.entries, maxGroup);
+  const entries = groups.find((group) => group.some(({ identity }) => equalBytes(identity, own.identity)))!;
+  const sessionId = await sessionIdOf(crypto, offerHash, entries);
+  await verifyStatement(crypto, options.serverKey, rosterStatement(sessionId), roster.signature);
+  for (const entry of entries) await verifyAdvertisement(crypto, offerHash, entry, options.checkCertificate);
+  return entries;
+}
+
+/** The secrets shared with another participant. @throws TacitError auth/bad-key if a key of its gives zero */
+export async function pairWith(
+  { crypto }: ParticipantOptions,
+  vault: Vault,
+  keys: OwnKeys,
+  entry: Advertisement,
+): Promise<Peer> {
+  const maskSecrets = await Promise.all(
+    keys.mask.map(async ({ secretKey }, e) => vault.keep(await crypto.x25519(secretKey, entry.maskKeys[e]!))),
+  );
+  const channel = vault.keep(await crypto.x25519(keys.channel.secretKey, entry.channelKey));
+  return { entry, maskSecrets, boxKey: vault.keep(boxKey(channel)) };
+}
+
+/** Draws b, splits both secrets of every exchange and boxes the shares. */
+export async function shareSecrets(
+  { crypto, identity, exchanges }: ParticipantOptions,
+  vault: Vault,
+  keys: OwnKeys,
+  group: Omit<OwnGroup, 'b' | 'ownShares'>,
+): Promise<{ b: Uint8Array[]; ownShares: (Uint8Array | undefined)[]; body: Uint8Array }> {
+  const { sessionId, entries, self, peers } = group;
+  const b = exchanges.map(() => vault.keep(crypto.randomBytes(SECRET_BYTES)));
+  const split = async (secret: Uint8Array): Promise<(Uint8Array | undefined)[]> => {
+    const shares = await splitSecret(secret, entries.length, self, thresholdOf(entries.length));
+    for (const share of shares) if (share) vault.keep(share);
+    return shares;
+  };
+  const keyShares = await Promise.all(keys.mask.map(({ secretKey }) => split(secretKey)));
+  const selfShares = await Promise.all(b.map(split));
+  const from = identity.publicKey;
+  const boxes = peers.flatMap((peer, to) => {
+    if (!peer) return [];
+    const pair = { key: keyShares.map((shares) => shares[to]!), self: selfShares.map((shares) => shares[to]!) };
+    return [sealShares(crypto, peer.boxKey, { sessionId, from, to: peer.entry.identity }, pair)];
+  });
+  const ownShares = selfShares.map((shares) => shares[self]);
+  const kept = new Set(ownShares);
+  vault.erase([...keyShares, ...selfShares].flat().filter((share) => !kept.has(share)));
+  vault.erase(keys.mask.map(({ secretKey }) => secretKey));
+  const commits = await Promise.all(b.map((secret) => commitOf(crypto, sessionId, from, secret)));
+  const signature = await identity.sign(sharesStatement(sessionId, commits, await boxesHashOf(crypto, boxes)));
+  return { b, ownShares, body: encodeShares({ commits, boxes, signature }) };
+}
