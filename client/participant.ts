@@ -182,7 +182,7 @@ async function participate(life: Life, peer: ParticipantPeer): Promise<Finished>
   const pinned = options.fingerprint !== undefined;
   emit({ type: 'joined', participant: options.identity.id, fingerprint, pinned, round: joined.round });
   const { agreement, names } = await agreeOnce(life, peer, signedIn);
-  const transcript = transcriptOf(life, peer, signedIn);
+  const transcript = transcriptOf(life, peer, signedIn, agreement);
   await noteStanding(life, transcript, agreement, names, joined);
   return takePart(linkOf(life, peer, signedIn, agreement, names, transcript));
 }
@@ -222,7 +222,12 @@ async function namesFor(crypto: CryptoProvider, { fingerprint, task }: SignedIn)
 }
 
 /** Asks the coordinator for links of its transcript, as fast as it answers. */
-function transcriptOf({ options, signal }: Life, peer: ParticipantPeer, { serverKey }: SignedIn): TranscriptView {
+function transcriptOf(
+  { options, signal }: Life,
+  peer: ParticipantPeer,
+  { serverKey }: SignedIn,
+  { plan }: Agreement,
+): TranscriptView {
   const fetch = async (from: number): Promise<readonly CommitRecord[]> => {
     for (;;) {
       try {
@@ -234,7 +239,7 @@ function transcriptOf({ options, signal }: Life, peer: ParticipantPeer, { server
       }
     }
   };
-  return { crypto: options.crypto, serverKey, fetch };
+  return { crypto: options.crypto, serverKey, rounds: plan.rounds.count, fetch };
 }
 
 /** Holds the coordinator to the rounds that were seen before, and to those that were missed. */

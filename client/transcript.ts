@@ -27,6 +27,8 @@ export interface Standing {
 export interface TranscriptView {
   readonly crypto: CryptoProvider;
   readonly serverKey: Uint8Array;
+  /** Rounds of the plan: no transcript is longer, and none is followed further. */
+  readonly rounds: number;
   /** Gets links from a round on, some at a time. */
   readonly fetch: (from: number) => Promise<readonly CommitRecord[]>;
 }
@@ -37,7 +39,8 @@ export interface TranscriptView {
  * @throws TacitError auth/forked-transcript, auth/bad-signature
  */
 export async function catchUp(view: TranscriptView, notes: RunNotes, standing: Standing): Promise<RunNotes> {
-  const { crypto, serverKey, fetch } = view;
+  const { crypto, serverKey, rounds, fetch } = view;
+  if (standing.round > rounds) throw forked(`the transcript has ${standing.round} rounds; the plan has ${rounds}`);
   if (standing.round < notes.round) {
     throw forked(`the transcript has ${standing.round} rounds; ${notes.round} were seen before`);
   }

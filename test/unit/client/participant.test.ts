@@ -341,6 +341,8 @@ async function missRounds(coordinator: FakeCoordinator, count: number): Promise<
 }
 
 describe('the transcript', () => {
+  const long = smallPlan({ rounds: { count: 9 } });
+
   it('is followed link by link, and a record of another history ends the participation', async () => {
     const coordinator = await fakeCoordinator(plan);
     const { event, result } = await start(coordinator);
@@ -375,6 +377,14 @@ describe('the transcript', () => {
     await expect(result).rejects.toThrow(refusal('auth/forked-transcript'));
   });
 
+  it('of more rounds than the plan has is not followed: it could be made up without end', async () => {
+    const coordinator = await fakeCoordinator(plan);
+    coordinator.setStanding({ round: 2 ** 32 - 1, head: new Uint8Array(32).fill(3) });
+    const { result } = await start(coordinator);
+    await expect(result).rejects.toThrow(refusal('auth/forked-transcript'));
+    expect(coordinator.sent('history')).toEqual([]);
+  });
+
   it('says which model the next round starts from: another is declined', async () => {
     const coordinator = await fakeCoordinator(plan);
     const { event, trainer } = await start(coordinator);
@@ -387,7 +397,7 @@ describe('the transcript', () => {
   });
 
   it('more rounds than before are taken over', async () => {
-    const coordinator = await fakeCoordinator(plan);
+    const coordinator = await fakeCoordinator(long);
     const { event } = await start(coordinator);
     await event('plan');
     await missRounds(coordinator, 5);
@@ -399,7 +409,7 @@ describe('the transcript', () => {
   });
 
   it('a notice that was missed is asked for, and the next one taken', async () => {
-    const coordinator = await fakeCoordinator(plan);
+    const coordinator = await fakeCoordinator(long);
     const { event } = await start(coordinator);
     await event('plan');
     await missRounds(coordinator, 3);
@@ -426,7 +436,7 @@ describe('the transcript', () => {
       },
     ],
   ])('a missed record that is %s is %s', async (_what, code, falsify) => {
-    const coordinator = await fakeCoordinator(plan);
+    const coordinator = await fakeCoordinator(long);
     await missRounds(coordinator, 5);
     falsify(coordinator.records);
     const { result } = await start(coordinator);
@@ -635,6 +645,7 @@ describe('lost connections', () => {
     coordinator.drop();
     await event('joined', 1);
     await coordinator.offer({ attempt: 2 });
+    await event('offer', 1);
     release();
     expect(await event('reported')).toMatchObject({ attempt: 2 });
     expect(coordinator.reports).toHaveLength(1);
