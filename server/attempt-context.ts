@@ -38,6 +38,6 @@ export type Outcome =
       readonly attempt: number;
       readonly code: ErrorCode;
       readonly message: string;
-      /** Who was asked and delivered nothing. */
+      /** Who is asked last in the next attempt. */
       readonly absent: readonly ParticipantId[];
     };

@@ -13,7 +13,7 @@ import type { AttemptContext, Outcome } from './attempt-context.ts';
 import type { MaskedExchange } from './masked-exchange.ts';
 import type { Participant } from './participants.ts';
 import { deadlineOf, idle, transition } from './round.ts';
-import { idsOf } from './round-members.ts';
+import { askedLast, idsOf } from './round-members.ts';
 import type { Report, RoundEffect, RoundEvent, RoundState, SecureStage } from './round-state.ts';
 import type { Facts, ReadyCommit, RoundSums, Unmasked } from './round-sums.ts';
 import { Stopwatch } from './stopwatch.ts';
@@ -227,7 +227,7 @@ export class Attempt {
           attempt: this.where.attempt,
           code: effect.reason,
           message: this.failure,
-          absent: this.state.phase === 'idle' ? [] : idsOf(this.state.members, 'offered', 'out'),
+          absent: this.state.phase === 'idle' ? [] : askedLast(this.state.members, effect.reason),
         });
         break;
       default:

@@ -104,7 +104,11 @@ function onAccept(state: Securing, participant: ParticipantId, now: number): Ste
 function onDecline(state: Securing, participant: ParticipantId, code: ErrorCode, now: number): Step {
   const standing = state.members.get(participant)?.standing;
   if (standing !== 'working' && standing !== 'reported') return { state, effects: [] };
-  return settle({ ...state, members: withMember(state.members, participant, { standing: 'out', code }) }, now, []);
+  // its words are in the sum already, and can be opened without it
+  const counted = standing === 'reported' && state.stage === 'masking' && state.step === 'open';
+  const survivors = counted ? [...state.survivors, participant] : state.survivors;
+  const members = withMember(state.members, participant, { standing: 'out', code });
+  return settle({ ...state, members, survivors }, now, []);
 }
 
 function onOpened(state: Securing, event: Extract<RoundEvent, { type: 'opened' }>, now: number): Step {
@@ -197,7 +201,8 @@ function closeStage(state: Securing, now: number, effects: readonly RoundEffect[
   const endsAt = now + limits.aggregateMs;
   const stage = STAGES[STAGES.indexOf(state.stage) + 1];
   if (stage) {
-    const survivors = state.stage === 'masking' ? idsOf(members, 'reported') : state.survivors;
+    const added = state.stage === 'masking' ? idsOf(members, 'reported') : [];
+    const survivors = [...state.survivors, ...added];
     const next: Securing = { ...state, stage, step: 'opening', survivors, endsAt };
     return { state: next, effects: [...effects, { type: 'secure', exchange, stage }] };
   }

@@ -8,6 +8,7 @@ import { nodeCrypto } from '../../protocol/crypto/node.ts';
 import { flatten } from '../../protocol/flatten.ts';
 import type { ClientMessage, ServerMessage } from '../../protocol/messages.ts';
 import type { Plan } from '../../protocol/plan.ts';
+import { uniformSampler } from '../../server/cohort.ts';
 import type { RunResult } from '../../server/events.ts';
 import { certify, drawn, type Hall, type HallOptions, maskedHall, maskedPlan } from './masked-hall.ts';
 import { expectedModel, identityOf, parametersOf, testPlan } from './server-harness.ts';
@@ -165,6 +166,22 @@ describe('a round under masks', () => {
     };
     const masked = await hall(maskedPlan(), { count: 6, join: (i) => (i === 1 ? { crypto: mauled } : {}) });
     expect(await masked.event('failed')).toMatchObject({ code: 'report/out-of-bounds' });
+  });
+
+  test('spoilt by somebody among them is made with others in the next attempt', async () => {
+    const plan = maskedPlan({ rounds: { cohort: 4, minReports: 4 } });
+    const ids = await Promise.all(Array.from({ length: 8 }, async (_, i) => (await identityOf(`masked-${i}`)).id));
+    const [first] = uniformSampler.apply(uniformSampler.init(), { seed: plan.seed, round: 0, candidates: ids });
+    const spoiling = {
+      ...nodeCrypto,
+      applyMasks: async (words: Int32Array, masks: Parameters<typeof nodeCrypto.applyMasks>[1]) => {
+        await nodeCrypto.applyMasks(words, masks);
+        for (let i = 0; i < words.length; i++) words[i]! ^= 0x5a5a5a5a;
+      },
+    };
+    const masked = await hall(plan, { count: 8, join: (i) => (ids[i] === first ? { crypto: spoiling } : {}) });
+    expect(await masked.event('failed')).toMatchObject({ attempt: 0, code: 'report/out-of-bounds' });
+    expect((await masked.run).history[0]).toMatchObject({ attempt: 1, participants: 4 });
   });
 
   test('[MS6] is left by one for whom the certificates of the others do not hold, whatever the coordinator thinks', async () => {
