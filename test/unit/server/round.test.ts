@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { ParticipantId } from '../../../protocol/ids.ts';
 import { deadlineOf, idle, transition } from '../../../server/round.ts';
 import { limitsOf } from '../../../server/round-limits.ts';
-import type { RoundEffect, RoundEvent, RoundLimits, RoundState } from '../../../server/round-state.ts';
+import type { RoundEffect, RoundEvent, RoundLimits, RoundState, SecureStage } from '../../../server/round-state.ts';
 import { testPlan } from '../../e2e/server-harness.ts';
 
 const LIMITS: RoundLimits = {
@@ -51,6 +51,14 @@ function play(limits: Partial<RoundLimits> = {}) {
     verified: (name: string, exchange = 0) => apply({ type: 'verified', participant: id(name), exchange }),
     rejected: (name: string) =>
       apply({ type: 'rejected', participant: id(name), exchange: 0, code: 'report/out-of-bounds' }),
+    /** A stage under masks is open, and these answer it. */
+    stage: (stage: SecureStage, asked: string, answers = asked): readonly RoundEffect[] => {
+      apply({ type: 'opened', exchange: 0, stage, participants: ids(asked) });
+      return [...answers].flatMap((name) => {
+        const answer = { participant: id(name), exchange: 0, stage };
+        return [...apply({ type: 'report', ...answer }), ...apply({ type: 'verified', ...answer })];
+      });
+    },
     tick: () => apply({ type: 'tick' }),
     aggregated: (exchange = 0) => apply({ type: 'aggregated', exchange }),
     stored: () => apply({ type: 'stored' }),
@@ -372,5 +380,35 @@ describe('limits of a plan', () => {
     });
     expect(of({ cohort: 10, overSelection: 1.3, maxCohort: 11 }).target).toBe(11);
     expect(of({ cohort: 3, trainMs: 1000 }).graceMs).toBe(1000);
+  });
+});
+
+describe('under masks', () => {
+  const masked = () => {
+    const game = play({ secure: true, waitForAll: true });
+    game.candidates('abcd');
+    game.contribute('abcd');
+    expect(game.state.phase).toBe('securing');
+    game.stage('sharing', 'abcd');
+    return game;
+  };
+  const summed = (effects: readonly RoundEffect[]) => effects.find((e) => e.type === 'aggregate')?.reports;
+
+  test('who declines once its masked words are in stays in the sum, which can be opened without it', () => {
+    const game = masked();
+    game.stage('masking', 'abcd', 'abc');
+    game.decline('a');
+    game.decline('d');
+    game.stage('agreeing', 'bc');
+    expect([...summed(game.stage('unmasking', 'bc'))!].sort()).toEqual(ids('abc'));
+  });
+
+  test('who declines before they are in is not, also while the stage is being opened', () => {
+    const game = masked();
+    game.decline('a');
+    game.stage('masking', 'bcd', 'bc');
+    game.decline('d');
+    game.stage('agreeing', 'bc');
+    expect([...summed(game.stage('unmasking', 'bc'))!].sort()).toEqual(ids('bc'));
   });
 });
