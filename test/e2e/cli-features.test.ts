@@ -105,7 +105,9 @@ describe('plan check', () => {
     const total = Object.values(parameters).reduce((a, b) => a + b, 0);
     expect(total).toBe(model.reportShape.dimension);
     expect(bytesPerRound.up).toBeGreaterThan(4 * total);
-    expect(JSON.stringify(checked.warnings)).toContain('sealed');
+    expect(JSON.stringify(checked.warnings)).not.toContain('privacy.mode sealed');
+    const sealed = await result(['plan', 'check', 'plans/digits.yaml', '--set', 'privacy.mode=sealed']);
+    expect(JSON.stringify(sealed.warnings)).toContain('privacy.mode sealed');
   });
 
   test('as text it says sections and sizes', async () => {
