@@ -19,10 +19,11 @@ const largest = (...arrays: readonly NDArray[]): number =>
 
 /**
  * The largest difference in any tensor, relative to that tensor's largest element; tensors that vanish beside the others
- * (a bias before a normalisation has gradient zero) are measured against a thirtieth of the largest of all.
+ * (a bias before a normalisation has gradient zero) are measured against a fifth of the largest of all,
+ * so that what is rounding in one place is not taken for a gradient in another.
  */
 function disagreement(a: NamedArrays, b: NamedArrays): number {
-  const floor = largest(...Object.values(a)) / 30;
+  const floor = largest(...Object.values(a)) / 5;
   const differences = Object.entries(a).map(([name, array]) => {
     const difference = Float32Array.from(array.data, (x, i) => x - b[name]!.data[i]!);
     return largest({ ...array, data: difference }) / Math.max(floor, largest(array));
