@@ -196,7 +196,7 @@ export class Attempt {
         for (const id of effect.participants) this.participant(id)?.notify(this.offer);
         break;
       case 'add':
-        this.add(effect.participant, effect.exchange);
+        this.attemptTo(async () => this.add(effect.participant, effect.exchange));
         break;
       case 'dismiss':
         for (const id of effect.participants) this.desk.forget(id);
@@ -279,7 +279,7 @@ export class Attempt {
     this.attemptTo(async () => {
       const unmasked = await this.unmask(exchange);
       this.ready = await this.sums.close(() => this.facts(unmasked?.participants.length ?? reports), unmasked);
-      this.dispatch({ type: 'aggregated', exchange });
+      this.dispatch({ type: 'aggregated', exchange, counted: unmasked?.participants });
     });
   }
 

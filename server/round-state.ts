@@ -150,8 +150,12 @@ export type RoundEvent = { readonly now: number } & (
     }
   /** There are as many answers as unmasking takes. */
   | { readonly type: 'enough'; readonly exchange: number }
-  /** The sum of an exchange was opened and used. */
-  | { readonly type: 'aggregated'; readonly exchange: number }
+  /** The sum of an exchange was opened and used; `counted`: whose reports are in it, where a group of them may have been lost. */
+  | {
+      readonly type: 'aggregated';
+      readonly exchange: number;
+      readonly counted?: readonly ParticipantId[] | undefined;
+    }
   /** The store says that the new model is durable. */
   | { readonly type: 'stored' }
   /** The coordinator's own part went wrong. */

@@ -3,8 +3,9 @@
  * idle → recruiting → training → (securing →) aggregating → (training of the next exchange →) committed | failed.
  * Counts are checked before anything changes, every request is answered, and no participant can hold a phase beyond its time.
  */
-import { answer, fail, reasonOf } from './round-answers.ts';
-import { carriedOver, countOf, idsOf, nextLossAt, withPresence } from './round-members.ts';
+import type { ParticipantId } from '../protocol/ids.ts';
+import { answer, dismissed, fail, reasonOf } from './round-answers.ts';
+import { carriedOver, countOf, idsOf, nextLossAt, withMembers, withPresence } from './round-members.ts';
 import { quietAt, settle, settleTraining, whileOpen } from './round-open.ts';
 import { securingDeadline, whileSecuring } from './round-securing.ts';
 import type {
@@ -92,7 +93,7 @@ function whileAggregating(state: Aggregating, event: RoundEvent): Step {
     }
     case 'aggregated':
       if (state.step !== 'summing' || event.exchange !== state.exchange) return { state, effects: [] };
-      return state.exchange + 1 < state.limits.exchanges ? nextExchange(state, now) : startStoring(state);
+      return onAggregated(state, event.counted ?? state.reports, now);
     case 'stored': {
       if (state.step !== 'storing') return { state, effects: [] };
       const { round, attempt, limits, members, reports } = state;
@@ -111,6 +112,22 @@ function whileAggregating(state: Aggregating, event: RoundEvent): Step {
     default:
       return { state, effects: answer(state, event) };
   }
+}
+
+/** Whose group could not be opened is out: its reports are in no sum, and nobody can mask with it again. */
+function onAggregated(state: Aggregating, counted: readonly ParticipantId[], now: number): Step {
+  const inSum = new Set(counted);
+  const reports = state.reports.filter((id) => inSum.has(id));
+  const lost = idsOf(state.members, 'reported').filter((id) => !inSum.has(id));
+  const members = withMembers(
+    state.members,
+    lost.map((id) => [id, { standing: 'out', code: 'secagg/unrecoverable' }] as const),
+  );
+  const effects = dismissed(lost, 'secagg/unrecoverable');
+  if (reports.length < state.limits.minReports) return fail(state, members, 'round/too-few-reports', effects);
+  const next = { ...state, members, reports };
+  const step = state.exchange + 1 < state.limits.exchanges ? nextExchange(next, now) : startStoring(next);
+  return { state: step.state, effects: [...effects, ...step.effects] };
 }
 
 function nextExchange(state: Aggregating, now: number): Step {

@@ -65,7 +65,10 @@ export async function makeKeys(options: ParticipantOptions, vault: Vault): Promi
   return { mask, channel, advertisement: { identity: identity.publicKey, ...keys, certificate, signature } };
 }
 
-/** One's own group of a roster, every entry of it verified. What is elsewhere in the roster decides the draw only. */
+/**
+ * One's own group of a roster. Every entry is verified, also those of other groups: the whole roster decides the draw, and with entries
+ * that cost nothing a coordinator could try rosters until a group is as it wants it.
+ */
 export async function admitGroup(
   options: ParticipantOptions,
   own: Advertisement,
@@ -78,7 +81,7 @@ export async function admitGroup(
   const entries = groups.find((group) => group.some(({ identity }) => equalBytes(identity, own.identity)))!;
   const sessionId = await sessionIdOf(crypto, offerHash, entries);
   await verifyStatement(crypto, options.serverKey, rosterStatement(sessionId), roster.signature);
-  for (const entry of entries) await verifyAdvertisement(crypto, offerHash, entry, options.checkCertificate);
+  for (const entry of roster.entries) await verifyAdvertisement(crypto, offerHash, entry, options.checkCertificate);
   return entries;
 }
 

@@ -60,7 +60,9 @@ function play(limits: Partial<RoundLimits> = {}) {
       });
     },
     tick: () => apply({ type: 'tick' }),
-    aggregated: (exchange = 0) => apply({ type: 'aggregated', exchange }),
+    /** The sum was used; it holds everybody's report unless `counted` says whose. */
+    aggregated: (exchange = 0, counted?: string) =>
+      apply({ type: 'aggregated', exchange, ...(counted === undefined ? {} : { counted: ids(counted) }) }),
     stored: () => apply({ type: 'stored' }),
     cancel: () => apply({ type: 'cancel' }),
     /** Accept, report, verified. */
@@ -354,6 +356,30 @@ describe('aggregating', () => {
     game.contribute('abc', 1);
     expect(game.state).toMatchObject({ phase: 'aggregating', exchange: 1 });
     expect(types(game.aggregated(1))).toEqual(['commit']);
+  });
+
+  test('goes on without those whose group could not be opened', () => {
+    const game = play({ exchanges: 2, target: 4, waitForAll: true });
+    game.candidates('abcd');
+    game.contribute('abcd');
+    expect(game.aggregated(0, 'acd')).toEqual([
+      { type: 'dismiss', participants: ids('b'), code: 'secagg/unrecoverable' },
+      { type: 'exchange', exchange: 1, participants: ids('acd') },
+    ]);
+    expect(refusal(game.report('b', 1))).toMatchObject({ code: 'secagg/unrecoverable' });
+    game.contribute('acd', 1);
+    expect(game.aggregated(1, 'ac')).toEqual([
+      { type: 'dismiss', participants: ids('d'), code: 'secagg/unrecoverable' },
+      { type: 'commit', reports: ids('ac') },
+    ]);
+  });
+
+  test('fails if the sum holds too few reports, whoever gave one', () => {
+    const game = play({ target: 3, waitForAll: true });
+    game.candidates('abc');
+    game.contribute('abc');
+    game.aggregated(0, 'c');
+    expect(game.state).toMatchObject({ phase: 'failed', reason: 'round/too-few-reports' });
   });
 
   test('who was away when the next exchange began has the grace period to come back', () => {

@@ -5,6 +5,7 @@ import { nodeCrypto } from '../../../../protocol/crypto/node.ts';
 import type { CryptoProvider } from '../../../../protocol/crypto/provider.ts';
 import { TacitError } from '../../../../protocol/errors.ts';
 import { stream } from '../../../../protocol/random.ts';
+import { drawGroups } from '../../../../protocol/secagg/groups.ts';
 import {
   decodeAdvertisement,
   decodeAgreements,
@@ -106,6 +107,33 @@ describe('A1 another model for one participant', () => {
     expect(calls).toBe(1);
     const equal = sums.map((sum, e) => equalBytes(asBytes(sum.sum), asBytes(plainSum(later, sum.participants, e))));
     expect(equal).toEqual([true, false]);
+  });
+});
+
+describe('a roster of several groups', () => {
+  test('with an entry in another group that nobody signed is refused, so that the draw cannot be tried at no cost', async () => {
+    const cohort = await openCohort({ participants: 12, maxGroup: 6 });
+    for (const { session, identity } of cohort.members)
+      await cohort.server.advertised(identity.id, await session.advertise());
+    const victim = cohort.members[0]!;
+    const { entries } = decodeRoster((await cohort.server.roster()).get(victim.identity.id)!, 1);
+    const own = victim.identity.publicKey;
+    const junk = entries.findIndex(({ identity }) => !equalBytes(identity, own));
+    for (let nonce = 0; ; nonce++) {
+      const signature = new Uint8Array(64).fill(nonce);
+      const ground = entries.map((entry, v) => (v === junk ? { ...entry, signature } : entry));
+      const groups = await drawGroups(nodeCrypto, OFFER_HASH, ground, 6);
+      const group = groups.find((each) => each.some(({ identity }) => equalBytes(identity, own)))!;
+      if (group.some(({ identity }) => equalBytes(identity, entries[junk]!.identity))) continue;
+      const sessionId = await sessionIdOf(nodeCrypto, OFFER_HASH, group);
+      const body = encodeRoster({
+        entries: ground,
+        signature: await cohort.serverIdentity.sign(rosterStatement(sessionId)),
+      });
+      await expect(victim.session.share(body)).rejects.toEqual(coded('auth/bad-signature'));
+      expect(victim.session.phase).toBe('failed');
+      return;
+    }
   });
 });
 
