@@ -50,6 +50,7 @@ async function readPolicy(path: string): Promise<LocalPolicy> {
 const policyOf = (options: JoinOptions, policy: LocalPolicy): LocalPolicy => ({
   ...policy,
   ...(options.minCohort === undefined ? {} : { minCohort: options.minCohort, minSecureCohort: options.minCohort }),
+  ...(options.minBatch === undefined ? {} : { minBatch: options.minBatch }),
   ...(options.requireSecagg ? { privacyModes: MASKED_MODES } : {}),
   ...(options.requireCertificates ? { requireCertificates: true } : {}),
   ...(options.operator === undefined ? {} : { operatorKeys: [options.operator] }),

@@ -38,6 +38,8 @@ const policySchema = z.strictObject({
   /** Fewest local steps: an update of a single step says more about its batch than one of many. */
   minSteps: least(1),
   maxSteps: most(10_000),
+  /** Fewest images in a batch where the coordinator reads single updates: one of one step on one image can be that image. */
+  minBatch: least(8),
   maxBatch: most(4096),
   maxRounds: most(10_000),
   /** Largest L2 norm to which an update may be clipped; a norm beyond it bounds nothing. */
@@ -97,7 +99,11 @@ export function checkPlan(policy: LocalPolicy, plan: Plan, facts: PlanFacts): re
     if (!allows(policy[floor], value))
       refuse(floor, `${what} "${value}" is not allowed here (${listed(policy[floor])})`);
   };
-  const atLeast = (floor: 'minCohort' | 'minSecureCohort' | 'minReports' | 'minSteps', what: string, value: number) => {
+  const atLeast = (
+    floor: 'minCohort' | 'minSecureCohort' | 'minReports' | 'minSteps' | 'minBatch',
+    what: string,
+    value: number,
+  ) => {
     if (value < policy[floor]) refuse(floor, `${what} is ${value}; at least ${policy[floor]} is required here`);
   };
   const atMost = (
@@ -122,9 +128,8 @@ export function checkPlan(policy: LocalPolicy, plan: Plan, facts: PlanFacts): re
   if (policy.operatorKeys !== 'any' && (certificates === 'none' || !policy.operatorKeys.includes(operatorKey))) {
     refuse('operatorKeys', "the plan's participants are not certified by an operator that is known here");
   }
-  if (plan.privacy.mode !== 'sealed') {
-    atLeast('minSecureCohort', 'the number of reports in a masked sum', plan.rounds.minReports);
-  }
+  if (plan.privacy.mode === 'sealed') atLeast('minBatch', 'the batch size', plan.training.batch);
+  else atLeast('minSecureCohort', 'the number of reports in a masked sum', plan.rounds.minReports);
   if (plan.privacy.mode === 'secagg+dp') {
     atMost('maxEpsilon', 'the privacy budget ε', plan.privacy.epsilon);
     atMost('maxDelta', 'the δ of the privacy budget', plan.privacy.delta);

@@ -15,6 +15,7 @@ export interface JoinOptions {
   readonly certificate?: string;
   readonly policy?: string;
   readonly minCohort?: number;
+  readonly minBatch?: number;
   readonly requireSecagg?: boolean;
   readonly requireCertificates?: boolean;
   readonly operator?: string;
@@ -48,6 +49,10 @@ export function addJoin(program: Command, shell: Shell): void {
     new Option('--certificate <file>', 'what `tacit enroll` made for the key of --identity'),
     new Option('--policy <file>', 'YAML or JSON file with what this participant is willing to do'),
     new Option('--min-cohort <n>', 'fewest participants in a round, and in a masked sum').argParser(options.integer(3)),
+    new Option(
+      '--min-batch <n>',
+      'fewest images in a batch where the coordinator can read single reports (default: 8)',
+    ).argParser(options.integer(1)),
     new Option('--require-secagg', 'take part only where the coordinator cannot read single reports'),
     new Option('--require-certificates', 'take part only where an operator certifies every participant'),
     new Option('--operator <key>', 'public key of the one operator whose certificates count'),

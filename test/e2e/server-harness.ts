@@ -47,7 +47,7 @@ export const testPlan = (changes: { rounds?: Json; privacy?: Json } & Json = {})
     encoder: { name: 'mlp', hidden: [8], dim: 8 },
     pretext: { name: 'spectral', projector: { hidden: [8], dim: 4 } },
     augmentation: { name: 'image' },
-    training: { steps: 1, batch: 2, optimiser: { name: 'sgd', learningRate: 0.1 } },
+    training: { steps: 1, batch: 8, optimiser: { name: 'sgd', learningRate: 0.1 } },
     rounds: { count: 2, cohort: 3, overSelection: 1, waitForAll: true, ...rounds },
     privacy: privacy?.mode === 'secagg+dp' ? privacy : { mode: 'sealed', clipNorm: 2, maxExamples: 100, ...privacy },
     ...others,

@@ -12,7 +12,7 @@ const SMALL: Json = {
   encoder: { name: 'mlp' },
   pretext: { name: 'spectral' },
   augmentation: { name: 'image' },
-  training: { steps: 2, batch: 4, optimiser: { name: 'sgd', learningRate: 0.1 } },
+  training: { steps: 2, batch: 8, optimiser: { name: 'sgd', learningRate: 0.1 } },
   rounds: { count: 3, cohort: 3, minReports: 2 },
   privacy: { mode: 'sealed', clipNorm: 1 },
 };

@@ -51,11 +51,13 @@ describe('checkPlan', () => {
 
   it('refuses what lies beyond its numbers, and only beyond', () => {
     expect(floors({ minCohort: 4 })).toEqual(['minCohort']);
-    expect(floors({ minCohort: 3, minReports: 2, minSteps: 2, maxSteps: 2, maxBatch: 4, maxRounds: 3 })).toEqual([]);
+    expect(
+      floors({ minCohort: 3, minReports: 2, minSteps: 2, maxSteps: 2, minBatch: 8, maxBatch: 8, maxRounds: 3 }),
+    ).toEqual([]);
     expect(floors({ minReports: 3 })).toEqual(['minReports']);
     expect(floors({ minSteps: 3 })).toEqual(['minSteps']);
     expect(floors({ maxSteps: 1 })).toEqual(['maxSteps']);
-    expect(floors({ maxBatch: 3 })).toEqual(['maxBatch']);
+    expect(floors({ maxBatch: 7 })).toEqual(['maxBatch']);
     expect(floors({ maxRounds: 2 })).toEqual(['maxRounds']);
     expect(floors({ maxClipNorm: 0.5 })).toEqual(['maxClipNorm']);
     expect(floors({ maxParameters: 999 })).toEqual(['maxParameters']);
@@ -72,6 +74,15 @@ describe('checkPlan', () => {
       'the encoder "mlp" is not allowed here (conv)',
       'the cohort is 3; at least 10 is required here',
     ]);
+  });
+
+  it('refuses by default batches so small that a readable update may be one image', () => {
+    const training = { steps: 1, batch: 7, optimiser: { name: 'sgd', learningRate: 0.1 } };
+    expect(floors({}, smallPlan({ training }))).toEqual(['minBatch']);
+    expect(floors({ minBatch: 7 }, smallPlan({ training }))).toEqual([]);
+    const privacy = { mode: 'secagg', clipNorm: 1 };
+    const rounds = { count: 1, cohort: 6, minReports: 5 };
+    expect(floors({}, smallPlan({ training, privacy, rounds }))).toEqual([]);
   });
 
   it('refuses a cohort of one by default', () => {
