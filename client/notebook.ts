@@ -107,10 +107,37 @@ export const withNotes = (notebook: Notebook, planHash: string, notes: RunNotes)
   runs: { ...notebook.runs, [planHash]: notes },
 });
 
-/** Reads the notebook under `name`. @throws TacitError run/store when what is there is not one */
-export async function readNotebook(store: ParticipantStore, name: string): Promise<Notebook> {
-  const bytes = await store.read(name);
-  if (!bytes) return EMPTY_NOTEBOOK;
+/** With the transcript as it was followed to; the last offer stays. */
+export function withTranscript(notebook: Notebook, planHash: string, { head, round, modelHash }: RunNotes): Notebook {
+  const { lastOffer } = notesOf(notebook, planHash);
+  const notes = { head, round, ...(modelHash === undefined ? {} : { modelHash }) };
+  return withNotes(notebook, planHash, lastOffer ? { ...notes, lastOffer } : notes);
+}
+
+/** The transcript as far as either has followed it, with the later of both offers. */
+function further(one: RunNotes, other: RunNotes): RunNotes {
+  const ahead = other.round > one.round ? other : one;
+  const lastOffer = laterOf(one.lastOffer, other.lastOffer);
+  return lastOffer ? { ...ahead, lastOffer } : ahead;
+}
+
+function laterOf(one: TakenOffer | undefined, other: TakenOffer | undefined): TakenOffer | undefined {
+  if (!one || !other) return one ?? other;
+  const isLater = other.round > one.round || (other.round === one.round && other.attempt > one.attempt);
+  return isLater ? other : one;
+}
+
+/**
+ * What is stored, from where this connection stands in the transcript of its run: another process or tab of the same participant may
+ * be ahead of it, but has counted in the same notebook.
+ */
+function asSeenFrom(own: Notebook, stored: Notebook, planHash: string): Notebook {
+  const notes = notesOf(own, planHash);
+  const lastOffer = laterOf(notes.lastOffer, stored.runs[planHash]?.lastOffer);
+  return withNotes(stored, planHash, lastOffer ? { ...notes, lastOffer } : notes);
+}
+
+function parseNotebook(bytes: Uint8Array, name: string): Notebook {
   try {
     const value = JSON.parse(new TextDecoder().decode(bytes)) as Notebook;
     if (value.version === 1 && value.runs && value.contributions && Array.isArray(value.acceptedAtMs)) return value;
@@ -123,5 +150,40 @@ export async function readNotebook(store: ParticipantStore, name: string): Promi
   });
 }
 
-export const writeNotebook = (store: ParticipantStore, name: string, notebook: Notebook): Promise<void> =>
-  store.write(name, utf8(JSON.stringify(notebook)));
+/** Reads the notebook under `name`. @throws TacitError run/store when what is there is not one */
+export async function readNotebook(store: ParticipantStore, name: string): Promise<Notebook> {
+  const bytes = await store.read(name);
+  return bytes ? parseNotebook(bytes, name) : EMPTY_NOTEBOOK;
+}
+
+/** Where a notebook is kept, and whose transcript it follows. */
+export interface NotebookPlace {
+  readonly store: ParticipantStore;
+  readonly name: string;
+  /** Hex. */
+  readonly planHash: string;
+}
+
+/**
+ * Changes the notebook as it is stored now, alone with it: no process or tab of the same participant counts past another.
+ * @param own as it was last seen here @returns as it is now, durably, and what else `change` found
+ * @throws TacitError run/store, and whatever `change` throws; nothing has changed then
+ */
+export async function reviseNotebook<T>(
+  { store, name, planHash }: NotebookPlace,
+  own: Notebook,
+  change: (notebook: Notebook) => readonly [Notebook, T],
+): Promise<readonly [Notebook, T]> {
+  let result: readonly [Notebook, T] | undefined;
+  await store.update(name, (bytes) => {
+    const stored = bytes ? parseNotebook(bytes, name) : own;
+    const before = asSeenFrom(own, stored, planHash);
+    result = change(before);
+    const [revised] = result;
+    if (revised === before) return undefined;
+    const notes = further(notesOf(revised, planHash), notesOf(stored, planHash));
+    return utf8(JSON.stringify(withNotes(revised, planHash, notes)));
+  });
+  if (!result) throw new TacitError('internal', 'a store that updates nothing', { where: name });
+  return result;
+}

@@ -17,7 +17,7 @@ import { type Downloads, download } from './download.ts';
 import type { ParticipantEvent } from './events.ts';
 import type { JoinOptions, JoinResult } from './join-options.ts';
 import { readState, writeState } from './kept-state.ts';
-import { EMPTY_NOTEBOOK, notesOf, readNotebook, withNotes, writeNotebook } from './notebook.ts';
+import { EMPTY_NOTEBOOK, notesOf, readNotebook, reviseNotebook, withTranscript } from './notebook.ts';
 import { DEFAULT_POLICY, type LocalPolicy, parsePolicy } from './policy.ts';
 import { type Finished, type Link, type ParticipantState, takePart, WAITING } from './session.ts';
 import { type SignedIn, signIn } from './sign-in.ts';
@@ -44,6 +44,8 @@ interface Life {
   readonly state: ParticipantState;
   readonly downloads: Downloads;
   readonly emit: (event: ParticipantEvent) => void;
+  /** Settled when the notebook has been written. */
+  revising: Promise<unknown>;
   /** Of the first joining; later ones must be with the same key and under the same plan. */
   first:
     | {
@@ -109,6 +111,7 @@ function newLife(options: JoinOptions, onProgress: () => void): Life {
     traffic,
     state: { session: WAITING, notebook: EMPTY_NOTEBOOK, local: undefined, reports: 0, failures: 0 },
     downloads: { underWay: undefined },
+    revising: Promise.resolve(),
     emit: (event) => {
       if (event.type === 'reported' || event.type === 'committed') onProgress();
       options.onEvent?.(event, traffic);
@@ -250,12 +253,30 @@ async function noteStanding(
   names: Names,
   joined: SignedIn['joined'],
 ): Promise<void> {
-  const { state, store } = life;
+  const { state } = life;
   const before = notesOf(state.notebook, agreement.planHashHex);
   const notes = await catchUp(transcript, before, joined);
   if (notes === before) return;
-  state.notebook = withNotes(state.notebook, agreement.planHashHex, notes);
-  await writeNotebook(store, names.notebook, state.notebook);
+  await reviserOf(
+    life,
+    agreement,
+    names,
+  )((notebook) => [withTranscript(notebook, agreement.planHashHex, notes), undefined]);
+}
+
+/** Changes of the notebook, one after the other, each durable before the next. */
+function reviserOf(life: Life, { planHashHex: planHash }: Agreement, names: Names): Link['revise'] {
+  const { state, store } = life;
+  const place = { store, name: names.notebook, planHash };
+  return (change) => {
+    const revising = life.revising.then(async () => {
+      const [notebook, found] = await reviseNotebook(place, state.notebook, change);
+      state.notebook = notebook;
+      return found;
+    });
+    life.revising = revising.catch(() => {});
+    return revising;
+  };
 }
 
 function linkOf(
@@ -290,7 +311,7 @@ function linkOf(
       const maxBytes = 4 * agreement.model.reportShape.dimension + MODEL_OVERHEAD_BYTES;
       return download(life.downloads, peer, ref, { crypto: options.crypto, maxBytes, onProgress });
     },
-    save: (notebook) => writeNotebook(store, names.notebook, notebook),
+    revise: reviserOf(life, agreement, names),
     saveLocal: (local) => writeState(store, names.local, local),
   };
 }

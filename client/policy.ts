@@ -186,14 +186,8 @@ export function checkOffer(policy: LocalPolicy, offer: Offer, context: OfferCont
   if (offer.round === notes.round && notes.modelHash !== undefined && notes.modelHash !== modelHash) {
     return decline('policy/refused', 'the offer does not start from the model that the last signed round gave');
   }
-  const limit = contributionLimit(policy, plan);
-  const given = notebook.contributions[modelHash] ?? 0;
-  if (given >= limit) {
-    return decline(
-      'round/too-many-contributions',
-      `this model has been contributed to ${given} times; ${limit} is the limit`,
-    );
-  }
+  const counted = withinLimit(policy, plan, notebook, modelHash);
+  if (counted.kind === 'decline') return counted;
   const last = notes.lastOffer;
   if (last?.hash === offerHash) return withinBudget(policy, plan, notebook);
   if (last && !isLater(offer, last)) {
@@ -205,6 +199,27 @@ export function checkOffer(policy: LocalPolicy, offer: Offer, context: OfferCont
     return decline('policy/refused', `${recent} offers within an hour; ${policy.maxOffersPerHour} is the limit here`);
   }
   return withinBudget(policy, plan, notebook);
+}
+
+/** Whether one more report for this model keeps to every limit on what leaves: asked once more right before it does. */
+export function checkContribution(
+  policy: LocalPolicy,
+  plan: Plan,
+  notebook: Notebook,
+  modelHash: string,
+): OfferDecision {
+  const counted = withinLimit(policy, plan, notebook, modelHash);
+  return counted.kind === 'decline' ? counted : withinBudget(policy, plan, notebook);
+}
+
+function withinLimit(policy: LocalPolicy, plan: Plan, notebook: Notebook, modelHash: string): OfferDecision {
+  const limit = contributionLimit(policy, plan);
+  const given = notebook.contributions[modelHash] ?? 0;
+  if (given < limit) return { kind: 'accept' };
+  return decline(
+    'round/too-many-contributions',
+    `this model has been contributed to ${given} times; ${limit} is the limit`,
+  );
 }
 
 /** Whether one more noised report keeps to the plan's budget and to this participant's own. */

@@ -17,8 +17,8 @@ import {
   type Workplace,
 } from './contribution.ts';
 import { noteStage } from './deliver-masked.ts';
-import { afterAccepting, afterContributing, type Notebook, notesOf, withNotes } from './notebook.ts';
-import { checkOffer, type LocalPolicy } from './policy.ts';
+import { afterAccepting, afterContributing, type Notebook, notesOf, withTranscript } from './notebook.ts';
+import { checkContribution, checkOffer, type LocalPolicy, type OfferDecision } from './policy.ts';
 import { afterRecord, type TranscriptView } from './transcript.ts';
 
 /** Where a participant stands. `reported`: its last report is acknowledged, and the round is not committed yet. */
@@ -55,8 +55,8 @@ export interface Link extends Omit<Workplace, 'local' | 'beforeSending' | 'ackno
   readonly transcript: TranscriptView;
   readonly keepModel: boolean;
   readonly now: () => number;
-  /** Makes the notebook durable. */
-  readonly save: (notebook: Notebook) => Promise<void>;
+  /** Changes the notebook, and resolves when that is durable with what else `change` found. */
+  readonly revise: <T>(change: (notebook: Notebook) => readonly [Notebook, T]) => Promise<T>;
   /** Makes what is kept between rounds durable. */
   readonly saveLocal: (local: LocalState) => Promise<void>;
 }
@@ -76,10 +76,18 @@ export type FailureDecision =
   /** This connection is of no more use; the error decides whether to come back. */
   | { readonly kind: 'end' };
 
+/** Reasons of one's own to sit a round out, although the coordinator waits. */
+const WORTH_SAYING: ReadonlySet<ErrorCode> = new Set([
+  'secagg/bad-share',
+  'round/too-few-participants',
+  'round/too-many-contributions',
+  'privacy/budget-spent',
+]);
+
 /** Pure: what to do about `error` after so many failures in a row before it. */
 export function decideFailure(error: TacitError, failuresBefore: number): FailureDecision {
   const { code } = error;
-  if (code === 'secagg/bad-share' || code === 'round/too-few-participants') return { kind: 'sit-out', tell: true };
+  if (WORTH_SAYING.has(code)) return { kind: 'sit-out', tell: true };
   if (code.startsWith('round/')) return { kind: 'sit-out', tell: false };
   const local = code.startsWith('report/') || code.startsWith('weights/') || code === 'train/failed';
   if (local && failuresBefore + 1 < MOST_FAILURES) return { kind: 'sit-out', tell: true };
@@ -160,7 +168,7 @@ async function take(
 }
 
 async function takeOffer(
-  { crypto, serverKey, agreement, policy, state, peer, emit, save, now }: Link,
+  { crypto, serverKey, agreement, policy, state, peer, emit, revise, now }: Link,
   { offer, signature }: ServerMessageOf<'offer'>,
   work: (contribution: Contribution) => void,
 ): Promise<void> {
@@ -170,12 +178,11 @@ async function takeOffer(
   const { hashHex } = contribution;
   if (isKnown(state.session, hashHex)) return;
   const { round, attempt } = offer;
-  const decision = checkOffer(policy, offer, {
-    plan: agreement.plan,
-    planHash: agreement.planHash,
-    offerHash: hashHex,
-    notebook: state.notebook,
-    nowMs: now(),
+  const { plan, planHash } = agreement;
+  const decision = await revise((notebook): readonly [Notebook, OfferDecision] => {
+    const nowMs = now();
+    const decided = checkOffer(policy, offer, { plan, planHash, offerHash: hashHex, notebook, nowMs });
+    return [decided.kind === 'accept' ? afterAccepting(notebook, offer, hashHex, nowMs) : notebook, decided];
   });
   if (decision.kind === 'decline') {
     emit({ type: 'declined', round, attempt, code: decision.code, reason: decision.reason });
@@ -183,8 +190,6 @@ async function takeOffer(
   }
   dropContribution(state);
   emit({ type: 'offer', round, attempt });
-  state.notebook = afterAccepting(state.notebook, offer, hashHex, now());
-  await save(state.notebook);
   state.session = { phase: 'contributing', contribution };
   work(contribution);
 }
@@ -197,8 +202,13 @@ async function runContribution(link: Link, contribution: Contribution): Promise<
   const noiseMultiplier = privacy.mode === 'secagg+dp' ? privacy.noiseMultiplier : undefined;
   let saved: Promise<void> = Promise.resolve();
   const beforeSending = async ({ offer }: Contribution): Promise<void> => {
-    state.notebook = afterContributing(state.notebook, toHex(offer.modelHash), noiseMultiplier);
-    await link.save(state.notebook);
+    const modelHash = toHex(offer.modelHash);
+    await link.revise((notebook) => {
+      // again: another process or tab of this participant may have reported since the offer was accepted
+      const decision = checkContribution(link.policy, link.agreement.plan, notebook, modelHash);
+      if (decision.kind === 'decline') throw new TacitError(decision.code, decision.reason);
+      return [afterContributing(notebook, modelHash, noiseMultiplier), undefined];
+    });
   };
   const acknowledged = (_: Contribution, local: LocalState | undefined): void => {
     state.reports += 1;
@@ -244,12 +254,11 @@ async function decline(peer: Link['peer'], offerHash: Uint8Array, code: ErrorCod
 }
 
 async function takeCommit(link: Link, { commit }: ServerMessageOf<'committed'>): Promise<void> {
-  const { transcript, agreement, state, emit, save } = link;
+  const { transcript, agreement, state, emit, revise } = link;
   const before = notesOf(state.notebook, agreement.planHashHex);
   const notes = await afterRecord(transcript, before, commit);
   if (notes === before) return;
-  state.notebook = withNotes(state.notebook, agreement.planHashHex, notes);
-  await save(state.notebook);
+  await revise((notebook) => [withTranscript(notebook, agreement.planHashHex, notes), undefined]);
   const mine = await wasMine(state, toHex(commit.offerHash));
   const { round, attempt, participants } = commit;
   emit({ type: 'committed', round, attempt, participants, modelHash: toHex(commit.modelHash), mine });

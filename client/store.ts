@@ -8,6 +8,11 @@ export interface ParticipantStore {
   read(name: string): Promise<Uint8Array | undefined>;
   /** Resolves when the value will be found again after a crash. */
   write(name: string, value: Uint8Array): Promise<void>;
+  /**
+   * Replaces a value by what `change` makes of it; undefined leaves it. Nothing else writes it meanwhile, in no other process or tab.
+   * @throws whatever `change` throws; nothing has changed then
+   */
+  update(name: string, change: (before: Uint8Array | undefined) => Uint8Array | undefined): Promise<void>;
   remove(name: string): Promise<void>;
 }
 
@@ -17,6 +22,10 @@ export function memoryStore(): ParticipantStore {
   return {
     read: async (name) => values.get(name),
     write: async (name, value) => void values.set(name, value.slice()),
+    update: async (name, change) => {
+      const after = change(values.get(name));
+      if (after) values.set(name, after.slice());
+    },
     remove: async (name) => void values.delete(name),
   };
 }

@@ -5,7 +5,7 @@
 
 import { joinFromNode } from '../client/node/join.ts';
 import { joinFederation } from '../client/participant.ts';
-import type { LocalPolicy } from '../client/policy.ts';
+import { DEFAULT_POLICY, type LocalPolicy } from '../client/policy.ts';
 import type { SourceSpec } from '../learning/data/source.ts';
 import type { TrainingPool } from '../learning/pool/scheduler.ts';
 import { utf8 } from '../protocol/bytes.ts';
@@ -120,14 +120,17 @@ export async function runFederation(options: FederationOptions): Promise<Federat
   const everybodyLeaves = AbortSignal.any([signal, leave.signal]);
   const stop = (): void => void coordinator.stop();
   signal.addEventListener('abort', stop, { once: true });
+  // whoever wrote the plan has the data as well, and may choose small batches
+  const minBatch = Math.min(DEFAULT_POLICY.minBatch, plan.training.batch);
+  const policy = { ...(enrolment?.policy ?? DEFAULT_POLICY), minBatch };
   try {
     const running = coordinator.run();
     const joined = sources.map(async (source, k) => {
       const own = await participantIdentity(plan.seed, k);
       const certificate = enrolment?.certificates[k];
-      const admitted = enrolment && certificate ? { certificate, policy: enrolment.policy } : {};
+      const admitted = enrolment && certificate ? { certificate } : {};
       const seed = `${plan.seed}/participant/${k}`;
-      return venue.join({ identity: own, source, seed, ...admitted }, everybodyLeaves);
+      return venue.join({ identity: own, source, seed, policy, ...admitted }, everybodyLeaves);
     });
     const failure = Promise.all(joined).then(() => running);
     const result = await Promise.race([running, failure]);

@@ -60,13 +60,35 @@ async function withTable<T>(
   }
 }
 
+const bytesOf = (value: unknown): Uint8Array | undefined => (value instanceof Uint8Array ? value : undefined);
+
+/** Reads and writes in one transaction, which those of other tabs wait for. */
+async function update(name: string, change: (before: Uint8Array | undefined) => Uint8Array | undefined): Promise<void> {
+  let refused: { readonly thrown: unknown } | undefined;
+  try {
+    await withTable(VALUES, 'readwrite', (store) => {
+      const request = store.get(name) as IDBRequest<unknown>;
+      request.addEventListener('success', () => {
+        try {
+          const after = change(bytesOf(request.result));
+          if (after) store.put(after, name);
+        } catch (thrown) {
+          refused = { thrown };
+          store.transaction.abort();
+        }
+      });
+      return request;
+    });
+  } catch (thrown) {
+    throw refused ? refused.thrown : thrown;
+  }
+}
+
 /** A participant's store in this browser, for this page's origin. */
 export function indexedStore(): ParticipantStore {
   return {
-    async read(name) {
-      const value: unknown = await withTable(VALUES, 'readonly', (store) => store.get(name));
-      return value instanceof Uint8Array ? value : undefined;
-    },
+    read: async (name) => bytesOf(await withTable(VALUES, 'readonly', (store) => store.get(name))),
+    update,
     write: async (name, value) => void (await withTable(VALUES, 'readwrite', (store) => store.put(value, name))),
     remove: (name) => withTable(VALUES, 'readwrite', (store) => store.delete(name)),
   };

@@ -4,6 +4,7 @@ import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { TacitError } from '../../protocol/errors.ts';
 import type { ParticipantStore } from '../store.ts';
+import { lock } from './lock.ts';
 
 const NAME = /^[a-z0-9][a-z0-9.-]{0,127}$/;
 
@@ -15,20 +16,31 @@ export function folderStore(folder: string): ParticipantStore {
     if (!NAME.test(name)) throw new RangeError(`not a name: ${name}`);
     return join(folder, name);
   };
+  const read = async (name: string): Promise<Uint8Array | undefined> => {
+    try {
+      return new Uint8Array(await readFile(pathOf(name)));
+    } catch (thrown) {
+      if (isAbsent(thrown)) return undefined;
+      throw storeError(pathOf(name), thrown);
+    }
+  };
+  const write = async (name: string, value: Uint8Array): Promise<void> => {
+    try {
+      await writeDurably(pathOf(name), value);
+    } catch (thrown) {
+      throw storeError(pathOf(name), thrown);
+    }
+  };
   return {
-    async read(name) {
+    read,
+    write,
+    update: async (name, change) => {
+      const release = await lock(pathOf(name));
       try {
-        return new Uint8Array(await readFile(pathOf(name)));
-      } catch (thrown) {
-        if (isAbsent(thrown)) return undefined;
-        throw storeError(pathOf(name), thrown);
-      }
-    },
-    async write(name, value) {
-      try {
-        await writeDurably(pathOf(name), value);
-      } catch (thrown) {
-        throw storeError(pathOf(name), thrown);
+        const after = change(await read(name));
+        if (after) await write(name, after);
+      } finally {
+        await release();
       }
     },
     remove: (name) => rm(pathOf(name), { force: true }),

@@ -23,6 +23,17 @@ describe("the page's store", () => {
     expect(await store.read('notebook.1')).toBeUndefined();
   });
 
+  it('updates a value alone, whichever tab else writes it, and leaves it as it was when the change is refused', async () => {
+    const more = (before: Uint8Array | undefined) => Uint8Array.of((before?.[0] ?? 0) + 1);
+    await Promise.all(Array.from({ length: 20 }, () => indexedStore().update('notebook.1', more)));
+    const refuse = () => {
+      throw new RangeError('no');
+    };
+    await expect(indexedStore().update('notebook.1', refuse)).rejects.toThrow(RangeError);
+    await indexedStore().update('notebook.1', () => undefined);
+    expect(await indexedStore().read('notebook.1')).toEqual(Uint8Array.of(20));
+  });
+
   it('keeps the first key of a name, whoever is faster', async () => {
     const kept = await Promise.all([1, 2, 3].map((n) => keepKey('k', Uint8Array.of(n))));
     const stored = (await readKey('k')) as Uint8Array;

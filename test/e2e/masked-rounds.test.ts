@@ -208,11 +208,13 @@ describe('a round under masks', () => {
       fates: { 0: { at: answering('sealed-shares'), gone: true }, 1: { at: answering('agreement'), gone: true } },
       join: (i) => {
         const store = memoryStore();
-        const write = async (name: string, value: Uint8Array): Promise<void> => {
-          if (name.startsWith('notebook')) notebooks[i] = JSON.parse(new TextDecoder().decode(value)).contributions;
-          await store.write(name, value);
-        };
-        return { store: { ...store, write } };
+        const update: typeof store.update = (name, change) =>
+          store.update(name, (before) => {
+            const after = change(before);
+            if (after) notebooks[i] = JSON.parse(new TextDecoder().decode(after)).contributions;
+            return after;
+          });
+        return { store: { ...store, update } };
       },
     });
     await masked.run;

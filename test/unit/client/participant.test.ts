@@ -234,6 +234,33 @@ describe('the local policy', () => {
     expect(await second.event('declined')).toMatchObject({ code: 'round/too-many-contributions' });
   });
 
+  it('shares its limits with another process or tab of the same participant', async () => {
+    const [one, other] = [
+      await fakeCoordinator(plan, {}, new Uint8Array(32).fill(5)),
+      await fakeCoordinator(plan, {}, new Uint8Array(32).fill(5)),
+    ];
+    const policy = { ...DEFAULT_POLICY, maxContributionsPerModel: 1 };
+    const store = memoryStore();
+    const trainer = fakeTrainer();
+    let open = (): void => {};
+    trainer.gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const first = await start(one, { store, policy });
+    const second = await start(other, { store, policy }, trainer);
+    await Promise.all([first.event('plan'), second.event('plan')]);
+    // both accept while nothing has been sent for the model; then one is faster
+    await other.offer();
+    await second.event('offer');
+    await one.offer({ attempt: 2 });
+    await first.event('reported');
+    open();
+    expect(await second.event('failed')).toMatchObject({ code: 'round/too-many-contributions' });
+    expect(other.sent('upload')).toHaveLength(0);
+    await other.offer({ attempt: 3 });
+    expect(await second.event('declined')).toMatchObject({ code: 'round/too-many-contributions' });
+  });
+
   it('counts a contribution before it leaves, so that a crash can only make it more careful', async () => {
     const coordinator = await fakeCoordinator(plan);
     const store = memoryStore();
@@ -241,10 +268,12 @@ describe('the local policy', () => {
     const { event } = await start(coordinator, {
       store: {
         ...store,
-        write: async (name, value) => {
-          written.push(`${new TextDecoder().decode(value)} after ${coordinator.sent('upload').length} uploads`);
-          await store.write(name, value);
-        },
+        update: (name, change) =>
+          store.update(name, (before) => {
+            const after = change(before);
+            written.push(`${new TextDecoder().decode(after)} after ${coordinator.sent('upload').length} uploads`);
+            return after;
+          }),
       },
     });
     await event('plan');

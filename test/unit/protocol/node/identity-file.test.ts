@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -63,6 +63,27 @@ describe('folderStore', () => {
     await Promise.all([1, 2, 3, 4, 5].map((n) => store.write('a', new Uint8Array(10_000).fill(n))));
     const value = await readFile(join(folder, 'a'));
     expect(new Set(value).size).toBe(1);
+    expect(await readdir(folder)).toEqual(['a']);
+  });
+
+  it('updates a value alone, whoever else has the folder, and leaves it as it was when the change is refused', async () => {
+    const store = folderStore(folder);
+    const more = (before: Uint8Array | undefined) => Uint8Array.of((before?.[0] ?? 0) + 1);
+    await Promise.all(Array.from({ length: 20 }, () => folderStore(folder).update('a', more)));
+    expect(await store.read('a')).toEqual(Uint8Array.of(20));
+    await store.update('a', () => undefined);
+    const refuse = () => {
+      throw new RangeError('no');
+    };
+    await expect(store.update('a', refuse)).rejects.toThrow(RangeError);
+    expect(await store.read('a')).toEqual(Uint8Array.of(20));
+    expect(await readdir(folder)).toEqual(['a']);
+  });
+
+  it('takes away a lock that a process left behind when it died', async () => {
+    await writeFile(join(folder, 'a.lock'), '');
+    await utimes(join(folder, 'a.lock'), 0, 0);
+    await folderStore(folder).update('a', () => Uint8Array.of(1));
     expect(await readdir(folder)).toEqual(['a']);
   });
 
