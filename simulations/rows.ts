@@ -23,8 +23,17 @@ export interface RowContext {
   readonly onProgress: (row: string, fraction: number) => void;
 }
 
-/** Batch of centralised training: the participants' data are in one place, so there is no reason for small ones. */
+/** Batch of centralised training beside plans that average: the data are in one place, so there is no reason for small ones. */
 const CENTRAL_BATCH = 256;
+
+/**
+ * Batch of centralised training. A round of shared statistics is a step on everybody's batches together, so that batch, at the
+ * plan's own learning rate, is the same training with the data in one place.
+ */
+function centralBatch({ strategy, training, rounds }: Plan, images: number): number {
+  const wanted = strategy.name === 'shared-statistics' ? training.batch * rounds.cohort : CENTRAL_BATCH;
+  return Math.max(training.batch, Math.min(wanted, images));
+}
 
 /** Features of all training and test images under one encoder; without a model, the raw pixels. */
 export interface Embedded {
@@ -91,7 +100,7 @@ function inOnePlace(plan: Plan, batch: number): Plan {
 /** The same pretext task on all images in one place, with as many samples seen as the federated run. */
 export async function centralRow(context: RowContext): Promise<ProbeCurve> {
   const { plan, experiment } = context;
-  const batch = Math.max(plan.training.batch, Math.min(CENTRAL_BATCH, experiment.trainLabels.length));
+  const batch = centralBatch(plan, experiment.trainLabels.length);
   const central = inOnePlace(plan, batch);
   const steps = Math.ceil(samplesSeen(plan) / batch);
   const input = { plan: central, source: experiment.train, steps, seed: plan.seed, ...start(context) };

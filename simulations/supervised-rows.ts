@@ -8,9 +8,11 @@ import type { RowContext } from './rows.ts';
 
 /** Steps and learning rates among which the validation split chooses for training from scratch. */
 const SCRATCH = { steps: [150, 300, 600], rates: [1e-3, 3e-3] };
+/** Label draws that choose them: of the draws, the first two. */
+const TUNING_DRAWS = 2;
 const SCRATCH_QUICK = { steps: [150], rates: [1e-3] };
 
-type Choices = Pick<FineTuneCurveInput, 'settings' | 'steps' | 'model' | 'penalties'>;
+type Choices = Pick<FineTuneCurveInput, 'settings' | 'steps' | 'model' | 'penalties' | 'tuningDraws'>;
 
 function curve(context: RowContext, row: string, choices: Choices): Promise<FineTuneCurve> {
   const { plan, experiment, pool, signal, onProgress } = context;
@@ -32,7 +34,7 @@ export function scratchRow(context: RowContext, quick: boolean): Promise<FineTun
     batch: plan.fineTuning.batch,
     optimiser: { name: 'adam' as const, learningRate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 },
   }));
-  return curve(context, 'scratch', { settings, steps });
+  return curve(context, 'scratch', { settings, steps, tuningDraws: TUNING_DRAWS });
 }
 
 /** The plan's fine-tuning of a pre-trained encoder. @param penalties what the linear probe of the same encoder chose */

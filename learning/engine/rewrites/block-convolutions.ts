@@ -11,6 +11,9 @@ import { type BlockedLayout, blockedLayout, isBlocked, type Size4 } from './bloc
 import { type ConvGeometry, geometryOf } from './lower-convolution.ts';
 import { type Rewrite, rebuild, type Site } from './rebuild.ts';
 
+/** ONNX's filters [o, c, kh, kw] as [kh, kw, c, o], which is how our weights are held: the transposes meet and vanish. */
+const TAPS_FIRST = [2, 3, 1, 0];
+
 /** x blocked, or as it is where a convolution reads few channels unblocked. */
 const operand = (l: BlockedLayout, x: Value, block: number): Value => (l.shapeOf(x)[1] < block ? x : l.toBlocked(x));
 
@@ -20,7 +23,7 @@ function forward({ node }: Site, l: BlockedLayout, block: number, shape: Size4):
   const { strides, pads, dilations, group } = geometryOf(node.attributes);
   if (bias !== undefined || group !== 1 || !isBlocked(o, block) || (c >= block && c % block !== 0)) return undefined;
   const options = { strides, pads, dilations, kernel: [kh, kw] };
-  return l.fromBlocked(l.convolve(operand(l, x, block), l.filter(w), shape, options));
+  return l.fromBlocked(l.convolve(operand(l, x, block), l.filter(l.transpose(w, TAPS_FIRST)), shape, options));
 }
 
 /** One axis of one remainder: the taps that reach it, last first, and the padding of the output's gradient. */
@@ -41,15 +44,16 @@ function residues(size: number, out: number, kernel: number, stride: number, pad
   });
 }
 
-/** The filter's taps of one remainder, channels in and out exchanged. */
-function tapsOf({ g }: Site, l: BlockedLayout, exchanged: Value, stride: number, axes: readonly Residue[]): Value {
-  const [c, o] = l.shapeOf(exchanged);
+/** Of a filter [kh, kw, c, o] the taps of one remainder, as a blocked filter [c, o, …] with channels in and out exchanged. */
+function tapsOf({ g }: Site, l: BlockedLayout, filter: Value, stride: number, axes: readonly Residue[]) {
+  const [, , c, o] = l.shapeOf(filter);
   const from = axes.map(({ taps }) => taps[0]!);
   // A last tap below the stride has no predecessor: the slice runs out of the front.
   const to = axes.map(() => -1_000_000);
   const steps = g.ints([-stride, -stride]);
-  const shape = [c, o, ...axes.map(({ taps }) => taps.length)];
-  return l.node('Slice', [exchanged, g.ints(from), g.ints(to), g.ints([2, 3]), steps], shape);
+  const [h, w] = axes.map(({ taps }) => taps.length) as [number, number];
+  const taps = l.node('Slice', [filter, g.ints(from), g.ints(to), g.ints([0, 1]), steps], [h, w, c, o]);
+  return l.filter(taps, true);
 }
 
 /** Blocked pictures [n, c, h, w] of the remainders, row by row → [n, c, s·h, s·w]. */
@@ -86,13 +90,13 @@ function inputGradient(site: Site, l: BlockedLayout, block: number, shape: Size4
   if ([...rows, ...columns].some(({ before, after }) => before < 0 || after < 0)) return undefined;
   const small = [n, c, height / stride, width / stride] as const;
   const from = l.toBlocked(dy);
-  const exchanged = l.transpose(w, [1, 0, 2, 3]);
+  const taps = l.transpose(w, TAPS_FIRST);
   const zeros = (): Value => g.constant({ dtype: 'float32', shape: small, data: Float32Array.of(0) });
   const parts = rows.map((row) =>
     columns.map((column) => {
       const kernel = [row.taps.length, column.taps.length];
       if (kernel.includes(0)) return zeros();
-      const filter = l.filter(tapsOf(site, l, exchanged, stride, [row, column]));
+      const filter = tapsOf(site, l, taps, stride, [row, column]);
       const around = [row.before, column.before, row.after, column.after];
       return l.convolve(from, filter, small, { pads: around, kernel });
     }),

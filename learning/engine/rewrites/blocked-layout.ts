@@ -26,8 +26,8 @@ export interface BlockedLayout {
   transpose(x: Value, perm: readonly number[]): Value;
   toBlocked(x: Value): Value;
   fromBlocked(x: Value): Value;
-  /** A filter [o, c, kh, kw] as the convolution wants it: by blocks of inputs and outputs, or of outputs only if inputs are few. */
-  filter(w: Value): Value;
+  /** Weights [kh, kw, c, o] as a filter [o, c, kh, kw] in blocks; exchanged: [c, o, kh, kw], what was put out is read. */
+  filter(w: Value, exchanged?: boolean): Value;
   /** → blocked [n, o, h′, w′]; x is blocked too, unless it has fewer channels than a block. `plus` is added. */
   convolve(x: Value, filter: Value, shape: Size4, options: BlockedConvolution, bias?: Value, plus?: Value): Value;
   /** a·x + b with a, b: [n·c] per example and channel, plus what is given; one pass. */
@@ -77,11 +77,16 @@ export function blockedLayout(g: GraphBuilder, block: number): BlockedLayout {
     convolve,
     toBlocked: (x) => blocked('ReorderInput', [x], shapeOf(x)),
     fromBlocked: (x) => blocked('ReorderOutput', [x], shapeOf(x), { channels: shapeOf(x)[1], channels_last: 0 }),
-    filter: (w) => {
-      const [o, c, kh, kw] = shapeOf(w);
-      const few = c < block;
-      const split = few ? [o / block, block, c, kh, kw] : [o / block, block, c / block, block, kh, kw];
-      return reshape(transpose(reshape(w, split), few ? [0, 2, 3, 4, 1] : [0, 2, 4, 5, 3, 1]), [o, c, kh, kw]);
+    filter: (w, exchanged = false) => {
+      const [kh, kw, c, o] = shapeOf(w);
+      if (c < block && !exchanged) {
+        const few = transpose(reshape(w, [kh, kw, c, o / block, block]), [3, 2, 0, 1, 4]);
+        return reshape(few, [o, c, kh, kw]);
+      }
+      const blocks = reshape(w, [kh, kw, c / block, block, o / block, block]);
+      return exchanged
+        ? reshape(transpose(blocks, [2, 4, 0, 1, 5, 3]), [c, o, kh, kw])
+        : reshape(transpose(blocks, [4, 2, 0, 1, 3, 5]), [o, c, kh, kw]);
     },
     affine: (x, a, b, plus) => {
       const flat = rows(x);

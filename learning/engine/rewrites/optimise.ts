@@ -11,6 +11,8 @@ import { lowerConvolutions } from './lower-convolution.ts';
 import { lowerNormalisation } from './lower-normalisation.ts';
 import type { Rewrite } from './rebuild.ts';
 import { mergeReshapes } from './reshapes.ts';
+import { shareLayouts } from './share-layouts.ts';
+import { moveSingleAxes } from './single-axis-transposes.ts';
 import { splitBatch } from './split-batch.ts';
 import { dropTrailingOnes } from './trailing-ones.ts';
 import { cancelTransposes } from './transposes.ts';
@@ -38,6 +40,11 @@ export const rewrites = ({ parts = 1, block = 0 }: OptimiseOptions = {}): readon
   cancelReorders(block),
   sumColumnsByProduct,
   dropTrailingOnes,
+  ...cleanUp,
+  shareLayouts,
+  ...cleanUp,
+  shareLayouts,
+  moveSingleAxes(block),
   ...cleanUp,
   fuseBlocked,
   removeDeadNodes,
