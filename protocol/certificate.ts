@@ -77,6 +77,8 @@ export interface CertificateUse {
   readonly identity: Uint8Array;
   readonly task: string;
   readonly nowSeconds: number;
+  /** How long it must hold from now on; default 0. */
+  readonly marginSeconds?: number;
 }
 
 /** @throws TacitError auth/certificate-invalid unless the operator signed it for this key and task and it has not expired */
@@ -88,7 +90,9 @@ export async function verifyCertificate(
   const { certificate, signature } = decodeCertificate(bytes);
   if (!equalBytes(certificate.identity, use.identity)) throw invalid('for another participant');
   if (!certificate.tasks.includes(use.task)) throw invalid('for another task');
-  if (use.nowSeconds > certificate.notAfter) throw invalid('expired');
+  const { nowSeconds, marginSeconds = 0 } = use;
+  if (nowSeconds > certificate.notAfter) throw invalid('expired');
+  if (nowSeconds + marginSeconds > certificate.notAfter) throw invalid(`expires within ${marginSeconds} s`);
   if (!(await crypto.ed25519Verify(use.operatorKey, certificateStatement(certificate), signature))) {
     throw invalid('not signed by the operator');
   }
@@ -116,11 +120,13 @@ const MAX_REMEMBERED = 10_000;
 /**
  * How the certificates of a plan's participants are checked; undefined where everyone may join. A certificate that has been found
  * good is only looked at for its date again.
+ * @param marginSeconds how long a certificate must hold from now on
  */
 export function certificateCheckOf(
   crypto: CryptoProvider,
   plan: Plan,
   nowSeconds: () => number,
+  marginSeconds = 0,
 ): CertificateCheck | undefined {
   const operatorKey = operatorKeyOf(plan);
   if (!operatorKey) return undefined;
@@ -128,9 +134,9 @@ export function certificateCheckOf(
   return async (identity, bytes) => {
     const key = `${toHex(identity)}/${toHex(bytes)}`;
     const notAfter = good.get(key);
-    if (notAfter !== undefined && nowSeconds() <= notAfter) return;
+    if (notAfter !== undefined && nowSeconds() + marginSeconds <= notAfter) return;
     if (bytes.length === 0) throw new TacitError('auth/certificate-required', 'a participant without a certificate');
-    const use = { operatorKey, identity, task: plan.task, nowSeconds: nowSeconds() };
+    const use = { operatorKey, identity, task: plan.task, nowSeconds: nowSeconds(), marginSeconds };
     const certificate = await verifyCertificate(crypto, bytes, use);
     if (good.size >= MAX_REMEMBERED) good.clear();
     good.set(key, certificate.notAfter);

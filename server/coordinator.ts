@@ -23,7 +23,7 @@ import type { CoordinatorEvent, RoundSummary, RunResult } from './events.ts';
 import { type Federation, openFederation, type Progress, resume, summaryOf } from './federation.ts';
 import { Lobby } from './lobby.ts';
 import { serveRequest } from './requests.ts';
-import { limitsOf } from './round-limits.ts';
+import { certificateMarginSeconds, limitsOf } from './round-limits.ts';
 import { openSession, type SessionContext } from './session.ts';
 import { createSpill, type Spill } from './spill.ts';
 import type { Traffic } from './traffic.ts';
@@ -125,7 +125,8 @@ class Run implements Coordinator {
     }
     this.federation = federation;
     const { nowSeconds = () => Date.now() / 1000 } = this.options;
-    this.checkCertificate = certificateCheckOf(crypto, federation.plan, nowSeconds);
+    const margin = certificateMarginSeconds(federation.plan);
+    this.checkCertificate = certificateCheckOf(crypto, federation.plan, nowSeconds, margin);
     this.accept(federation);
     while (!this.stopped && this.progress.version < federation.plan.rounds.count) {
       await this.runRound(federation);

@@ -7,6 +7,7 @@ import { issueCertificate } from '../protocol/certificate.ts';
 import { nodeCrypto } from '../protocol/crypto/node.ts';
 import { type Identity, identityFromSeed } from '../protocol/identity.ts';
 import { LEAST_SECURE_COHORT, type Plan } from '../protocol/plan.ts';
+import { certificateMarginSeconds } from '../server/round-limits.ts';
 
 /** What participants are given besides their identities. */
 export interface Enrolment {
@@ -27,7 +28,7 @@ const DAY_SECONDS = 86_400;
 /** Certifies `identities` for the plan's task, for a day. */
 export async function enrolAll(plan: Plan, identities: readonly Identity[]): Promise<Enrolled> {
   const operator = await identityFromSeed(nodeCrypto, nodeCrypto.randomBytes(32));
-  const notAfter = Math.floor(Date.now() / 1000) + DAY_SECONDS;
+  const notAfter = Math.floor(Date.now() / 1000) + DAY_SECONDS + certificateMarginSeconds(plan);
   const certificates = await Promise.all(
     identities.map(({ publicKey: identity }) =>
       issueCertificate((statement) => operator.sign(statement), {

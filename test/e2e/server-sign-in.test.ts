@@ -164,6 +164,9 @@ describe('the order of sign-in', () => {
   });
 });
 
+/** Seconds for which a certificate must hold: those of recruiting and training in the plan. */
+const MARGIN = 60 + 600;
+
 describe('certificates, where the plan requires them', () => {
   let issue: (changes?: { identity?: Uint8Array; tasks?: string[]; notAfter?: number }) => Promise<Uint8Array>;
   beforeEach(async () => {
@@ -174,7 +177,7 @@ describe('certificates, where the plan requires them', () => {
       issueCertificate((statement) => operator.sign(statement), {
         identity: person.identity.publicKey,
         tasks: ['test'],
-        notAfter: 1001,
+        notAfter: 1000 + MARGIN,
         nonce: new Uint8Array(32),
         ...changes,
       });
@@ -192,6 +195,7 @@ describe('certificates, where the plan requires them', () => {
 
   const invalid: [string, () => Promise<Uint8Array>][] = [
     ['expired', () => issue({ notAfter: 999 })],
+    ['about to expire before a round could be over', () => issue({ notAfter: 1000 + MARGIN - 1 })],
     ['for another task', () => issue({ tasks: ['other'] })],
     ['for another participant', async () => issue({ identity: (await identityOf('other')).publicKey })],
     [
@@ -201,7 +205,7 @@ describe('certificates, where the plan requires them', () => {
         const certificate = {
           identity: person.identity.publicKey,
           tasks: ['test'],
-          notAfter: 1001,
+          notAfter: 1000 + MARGIN,
           nonce: new Uint8Array(32),
         };
         return issueCertificate((statement) => other.sign(statement), certificate);
