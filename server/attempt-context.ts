@@ -28,6 +28,8 @@ export interface AttemptContext {
   readonly checkCertificate: CertificateCheck | undefined;
   /** A report of this participant was added to a sum. */
   readonly onCounted: (participant: ParticipantId) => void;
+  /** What this participant dealt kept a sum closed. */
+  readonly onSpoilt: (participant: ParticipantId) => void;
   readonly emit: (event: CoordinatorEvent) => void;
 }
 

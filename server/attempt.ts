@@ -285,11 +285,19 @@ export class Attempt {
 
   /** Takes the masks off the sum of an exchange, if there are any. */
   private async unmask(exchange: number): Promise<Unmasked | undefined> {
-    const opened = await this.masked?.sum(exchange);
-    for (const participant of opened?.blamed ?? []) {
-      this.context.emit({ type: 'refused', participant, request: 'answer', code: 'secagg/bad-share' });
+    const { masked, context } = this;
+    const refused = (participant: ParticipantId, code: ErrorCode): void =>
+      context.emit({ type: 'refused', participant, request: 'answer', code });
+    try {
+      const opened = await masked?.sum(exchange);
+      for (const participant of opened?.blamed ?? []) refused(participant, 'secagg/bad-share');
+      return opened;
+    } finally {
+      for (const participant of masked?.dealers ?? []) {
+        refused(participant, 'secagg/unrecoverable');
+        context.onSpoilt(participant);
+      }
     }
-    return opened;
   }
 
   /** Sends out what a stage of the masked exchange starts from, and from when on the masked words are taken. */

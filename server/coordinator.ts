@@ -208,10 +208,11 @@ class Run implements Coordinator {
       trafficBefore,
       progress,
       attempt: await store.beginAttempt(run, progress.version),
-      limits: limitsOf(plan, { ...options, first, exchanges: exchanges.length }),
+      limits: limitsOf(plan, { ...options, first, exchanges: exchanges.length, excluded: lobby.excludedCount }),
       candidates: () => lobby.candidates(progress.version),
       checkCertificate: this.checkCertificate,
       onCounted: (id) => lobby.onCounted(id),
+      onSpoilt: (id) => lobby.exclude(id),
       emit: (event) => this.emit(event),
     });
     this.attempt = attempt;

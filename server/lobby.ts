@@ -28,6 +28,8 @@ export class Lobby {
   private samplerState: SamplerState;
   /** Reports that each participant has contributed to the present model. */
   private readonly contributions = new Map<ParticipantId, number>();
+  /** Who is asked no more in this run. */
+  private readonly excluded = new Set<ParticipantId>();
 
   constructor(options: LobbyOptions) {
     this.options = options;
@@ -47,18 +49,27 @@ export class Lobby {
     for (const participant of this.participants.joined()) this.tellOutsider(participant, 'round/not-selected');
   }
 
-  /** Who could be asked, first choice first: without those who have contributed to this model as often as the plan allows. */
+  /** Who could be asked, first choice first: without the excluded and those who contributed to this model as often as the plan allows. */
   candidates(round: number): readonly ParticipantId[] {
     const { seed, rounds } = this.options.plan;
     const candidates = this.participants
       .joined()
       .map(({ id }) => id)
-      .filter((id) => (this.contributions.get(id) ?? 0) < rounds.maxContributionsPerModel);
+      .filter((id) => !this.excluded.has(id) && (this.contributions.get(id) ?? 0) < rounds.maxContributionsPerModel);
     return this.options.sampler.apply(this.samplerState, { seed, round, candidates });
   }
 
   onCounted(participant: ParticipantId): void {
     this.contributions.set(participant, (this.contributions.get(participant) ?? 0) + 1);
+  }
+
+  get excludedCount(): number {
+    return this.excluded.size;
+  }
+
+  /** For the rest of this run: it keeps others from finishing a round. */
+  exclude(participant: ParticipantId): void {
+    this.excluded.add(participant);
   }
 
   /** There is a new model, to which nobody has contributed yet. */
@@ -70,7 +81,7 @@ export class Lobby {
     this.samplerState = this.options.sampler.afterFailure(this.samplerState, round, absent);
   }
 
-  /** Before a round opens: says how many are missing, and gives up when all that are there have done what the plan allows them. */
+  /** Before a round opens: says how many are missing, and gives up when those of them who may still be asked are too few. */
   checkCandidates(): void {
     const attempt = this.options.attempt();
     if (attempt?.phase !== 'idle') return;
@@ -78,7 +89,8 @@ export class Lobby {
     const participants = this.participants.count;
     this.options.emit({ type: 'waiting', participants, needed, ...where });
     if (participants >= needed && this.candidates(where.round).length < needed) {
-      attempt.fail('round/too-many-contributions');
+      const present = this.participants.joined().filter(({ id }) => !this.excluded.has(id));
+      attempt.fail(present.length < needed ? 'round/too-few-participants' : 'round/too-many-contributions');
     }
   }
 

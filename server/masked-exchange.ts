@@ -117,6 +117,11 @@ export class MaskedExchange {
     return this.options.session.open(exchange);
   }
 
+  /** Whose own secrets kept a sum closed. */
+  get dealers(): readonly ParticipantId[] {
+    return this.options.session.dealers();
+  }
+
   wipe(): void {
     this.options.session.wipe();
     this.notices.clear();

@@ -8,6 +8,8 @@ export interface LimitOptions {
   readonly first?: boolean;
   /** Participants awaited before the first round. Default: the plan's minimum of reports. */
   readonly waitFor?: number | undefined;
+  /** Of those, how many are asked no more. */
+  readonly excluded?: number;
   /** How long a participant whose connection broke keeps its place. Default 15 s. */
   readonly graceMs?: number | undefined;
   /** How long a round that has enough, but not all, looks out for latecomers. Default 2 s; in the first round the plan's `recruitMs`. */
@@ -21,10 +23,11 @@ export interface LimitOptions {
 /** The limits of a round under `plan`. */
 export function limitsOf(plan: Plan, options: LimitOptions): RoundLimits {
   const { cohort, maxCohort, overSelection, minReports, waitForAll, recruitMs, trainMs } = plan.rounds;
-  const { exchanges, first = false, waitFor, graceMs = 15_000, aggregateMs = 120_000, stageMs = 30_000 } = options;
+  const { exchanges, first = false, waitFor = minReports, excluded = 0 } = options;
+  const { graceMs = 15_000, aggregateMs = 120_000, stageMs = 30_000 } = options;
   const settleMs = options.settleMs ?? (first ? recruitMs : 2_000);
   return {
-    startWith: (first ? waitFor : undefined) ?? minReports,
+    startWith: first ? Math.max(Math.min(waitFor, minReports), waitFor - excluded) : minReports,
     cohort,
     target: Math.min(maxCohort, Math.ceil(cohort * overSelection)),
     minReports,

@@ -128,6 +128,8 @@ export interface ServerSession {
   openable(exchange: number): boolean;
   /** Recovers what is missing, takes the masks off and adds the groups up. */
   open(exchange: number): Promise<OpenedExchange>;
+  /** Whose dealt shares and commitments kept a sum closed; no single other participant can make one look like that. */
+  dealers(): readonly ParticipantId[];
   /** Whom the current stage waits for, in no order. */
   awaited(): readonly ParticipantId[];
   /** Erases every share and sum. */

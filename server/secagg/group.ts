@@ -59,10 +59,14 @@ export interface OpenedGroup {
   readonly blamed: readonly ParticipantId[];
 }
 
+const NOBODY: readonly ParticipantId[] = [];
+
 /** Participants are roster indices of the group; closing gives the bodies of the next stage by index. */
 export interface Group {
   readonly ids: readonly ParticipantId[];
   readonly stage: GroupStage;
+  /** Whose own secrets kept the sum closed. */
+  readonly dealers: readonly ParticipantId[];
   shared(index: number, body: Uint8Array): Promise<void>;
   closeSharing(): Map<number, Uint8Array>;
   masked(index: number, exchange: number, words: Int32Array): void;
@@ -85,6 +89,7 @@ class RunningGroup implements Group {
   private readonly shares = new Map<number, SealedShares>();
   /** What each participant sent last, so that it may send it again. */
   private readonly last = new Map<number, Uint8Array>();
+  dealers = NOBODY;
   private state: GroupState;
   private sum: Int32Array<ArrayBuffer> | undefined;
   private startHash = new Uint8Array(0);
@@ -191,13 +196,17 @@ class RunningGroup implements Group {
     if (!this.leave('unmasking', exchange) || !sum) return undefined;
     this.sum = undefined;
     const commits = new Map([...this.shares].map(([v, { commits: all }]) => [v, all[exchange]!]));
-    const wrong = await openSum({ ...this.options, exchange, startHash, members, survivors, commits, answers }, sum);
+    const { isOpen, wrong, dealers } = await openSum(
+      { ...this.options, exchange, startHash, members, survivors, commits, answers },
+      sum,
+    );
     this.answers = new Map();
-    if (!wrong) {
+    const named = (indices: readonly number[]): ParticipantId[] => indices.map((v) => this.ids[v]!);
+    if (!isOpen) {
+      this.dealers = named(dealers);
       this.state = fail(this.state);
       return undefined;
     }
-    const named = (indices: readonly number[]): ParticipantId[] => indices.map((v) => this.ids[v]!);
     return { sum, participants: named(survivors), blamed: named(wrong) };
   }
 

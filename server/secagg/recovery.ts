@@ -22,8 +22,13 @@ export interface Recovery {
 interface RecoveredSecrets {
   readonly own: readonly SelfSecret[];
   readonly lost: readonly LostSecret[];
-  /** Roster indices of those who gave wrong shares. */
+  /** Roster indices of those who gave wrong shares, or were given them: a single wrong share does not tell which. */
   readonly wrong: readonly number[];
+  /**
+   * Roster indices of those whose secret cannot be recovered, although the same givers recover that of others. Nothing can be opened
+   * then.
+   */
+  readonly dealers: readonly number[];
 }
 
 /** Shares of a survivor's b: `selfShares` are in the order of the survivors, without the giver in a group of 256. */
@@ -36,40 +41,41 @@ function selfShares({ entries, survivors, answers }: Recovery, of: number): Cont
   });
 }
 
-/** Undefined if a secret cannot be recovered from what there is. */
+/** Undefined if no secret can be recovered from what there is. The caller erases what it is given. */
 export async function recoverSecrets(recovery: Recovery): Promise<RecoveredSecrets | undefined> {
   const { crypto, sessionId, entries, exchange, members, survivors, commits, answers } = recovery;
   const threshold = thresholdOf(entries.length);
   const wrong = new Set<number>();
+  const dealers: number[] = [];
   const recover = async (
+    dealer: number,
     contributions: Contribution[],
     verify: (secret: Uint8Array) => Promise<boolean>,
   ): Promise<Uint8Array | undefined> => {
     const found = await recoverSecret(contributions, threshold, verify, wrong);
     for (const from of found?.wrong ?? []) wrong.add(from);
+    if (!found) dealers.push(dealer);
     return found?.secret;
   };
 
   const own: SelfSecret[] = [];
   for (const v of survivors) {
     const { identity } = entries[v]!;
-    const b = await recover(selfShares(recovery, v), async (secret) =>
+    const b = await recover(v, selfShares(recovery, v), async (secret) =>
       equalBytes(await commitOf(crypto, sessionId, identity, secret), commits.get(v)!),
     );
-    if (!b) return undefined;
-    own.push({ identity, b });
+    if (b) own.push({ identity, b });
   }
   const lost: LostSecret[] = [];
   for (const [i, v] of revealOf(members, survivors).key.entries()) {
     const { identity, maskKeys } = entries[v]!;
     const given = [...answers].map(([from, { keyShares }]) => ({ from, share: keyShares[i]! }));
-    const secretKey = await recover(given, async (secret) => {
+    const secretKey = await recover(v, given, async (secret) => {
       const pair = await crypto.x25519KeyPair(secret);
       pair.secretKey.fill(0);
       return equalBytes(pair.publicKey, maskKeys[exchange]!);
     });
-    if (!secretKey) return undefined;
-    lost.push({ index: v, identity, secretKey });
+    if (secretKey) lost.push({ index: v, identity, secretKey });
   }
-  return { own, lost, wrong: [...wrong] };
+  return own.length + lost.length > 0 ? { own, lost, wrong: [...wrong], dealers } : undefined;
 }

@@ -131,6 +131,10 @@ class Session implements ServerSession {
     return openAll(this.running(), exchange, this.options.exchanges[exchange] ?? 0);
   }
 
+  dealers(): readonly ParticipantId[] {
+    return (this.groups ?? []).flatMap(({ dealers }) => dealers);
+  }
+
   awaited(): readonly ParticipantId[] {
     return this.running().flatMap((group) => group.awaited().map((v) => group.ids[v]!));
   }

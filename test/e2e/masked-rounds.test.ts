@@ -10,6 +10,7 @@ import type { ClientMessage, ServerMessage } from '../../protocol/messages.ts';
 import type { Plan } from '../../protocol/plan.ts';
 import { uniformSampler } from '../../server/cohort.ts';
 import type { RunResult } from '../../server/events.ts';
+import { dealsWrongly } from '../fixtures/secagg.ts';
 import { certify, drawn, type Hall, type HallOptions, maskedHall, maskedPlan } from './masked-hall.ts';
 import { expectedModel, identityOf, parametersOf, testPlan } from './server-harness.ts';
 
@@ -182,6 +183,21 @@ describe('a round under masks', () => {
     const masked = await hall(plan, { count: 8, join: (i) => (ids[i] === first ? { crypto: spoiling } : {}) });
     expect(await masked.event('failed')).toMatchObject({ attempt: 0, code: 'report/out-of-bounds' });
     expect((await masked.run).history[0]).toMatchObject({ attempt: 1, participants: 4 });
+  });
+
+  test('kept closed by what one of them dealt goes on without that one, although everybody was asked', async () => {
+    const masked = await hall(maskedPlan({ rounds: { count: 2, cohort: 6, minReports: 5 } }), {
+      count: 6,
+      join: (i) => (i === 3 ? { crypto: dealsWrongly } : {}),
+      coordinator: { settleMs: 20 },
+    });
+    expect(await masked.event('failed')).toMatchObject({ attempt: 0, code: 'secagg/unrecoverable' });
+    const result = await masked.run;
+    expect(result.history.map(({ attempt, participants }) => [attempt, participants])).toEqual([
+      [1, 5],
+      [0, 5],
+    ]);
+    expect(masked.people[3]!.trainer.inputs).toHaveLength(1);
   });
 
   test('[MS6] is left by one for whom the certificates of the others do not hold, whatever the coordinator thinks', async () => {

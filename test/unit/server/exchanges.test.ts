@@ -108,6 +108,7 @@ async function stage(strategy: Strategy = twoSteps) {
     candidates: () => members.map(({ id }) => id),
     checkCertificate: undefined,
     onCounted: () => {},
+    onSpoilt: () => {},
     emit: (event) => void events.push(event),
   });
   attempt.refresh();

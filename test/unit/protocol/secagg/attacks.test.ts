@@ -30,6 +30,7 @@ import {
 import {
   type Cohort,
   type CohortOptions,
+  dealsWrongly,
   OFFER_HASH,
   openCohort,
   type Play,
@@ -377,6 +378,22 @@ describe('A11 wrong shares', () => {
     const hook: Play['hook'] = (step, i, body, _, way) =>
       step === 'unmask' && way === 'up' && i < 4 ? spoil(body, 1, 4) : body;
     await expect(play(cohort, { lost, hook })).rejects.toEqual(coded('secagg/unrecoverable'));
+  });
+
+  test('of a dealer: the sum stays closed, and who dealt them is named', async () => {
+    const participant = (i: number) => (i === 2 ? { crypto: dealsWrongly } : {});
+    const cohort = await openCohort({ participants: 10, participant });
+    await expect(play(cohort, { lost })).rejects.toEqual(coded('secagg/unrecoverable'));
+    expect(cohort.server.dealers()).toEqual([cohort.members[2]!.identity.id]);
+  });
+
+  test('of one participant where every answer is needed: nobody else is named in its place', async () => {
+    const cohort = await openCohort({ participants: 10 });
+    const three = (step: Step, i: number): boolean => step === 'mask' && i > 6;
+    const hook: Play['hook'] = (step, i, body, _, way) =>
+      step === 'unmask' && way === 'up' && i === 1 ? spoil(body, 3, 4) : body;
+    await expect(play(cohort, { lost: three, hook })).rejects.toEqual(coded('secagg/unrecoverable'));
+    expect(cohort.server.dealers()).toEqual([]);
   });
 
   test('a box that cannot be opened, or is for somebody else', async () => {
