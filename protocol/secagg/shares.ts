@@ -79,6 +79,10 @@ function* subsets(shares: readonly Contribution[], threshold: number): Generator
   }
 }
 
+/** Whether `recoverSecret` finds the secret wherever one wrong share lies, with so many more shares than the threshold. */
+export const findsOneWrong = (threshold: number, spare: number): boolean =>
+  spare > 0 && 1 + Math.ceil(threshold / spare) <= MAX_TRIES;
+
 const isOnPolynomial = (entry: Contribution, good: readonly Contribution[]): boolean =>
   interpolate(good, xOf(entry)).every((byte, k) => byte === entry.share[k]);
 

@@ -1,5 +1,6 @@
 /** Opens the masked sum of a group: recovers the secrets that its masks follow from, takes the masks off, and erases the secrets. */
-import { answersNeeded } from '../../protocol/secagg/rules.ts';
+import { answersNeeded, thresholdOf } from '../../protocol/secagg/rules.ts';
+import { findsOneWrong } from '../../protocol/secagg/shares.ts';
 import { type Recovery, recoverSecrets } from './recovery.ts';
 import { type UnmaskOptions, unmask } from './unmask.ts';
 
@@ -34,7 +35,8 @@ export async function openSum(opening: Opening, sum: Int32Array): Promise<Openin
   const isOpen = dealers.length === 0;
   try {
     if (isOpen) await unmask(crypto, { context, survivors: alive, own, lost }, sum, opening);
-    const isCertain = answers.size > answersNeeded(entries.length);
+    const { length: size } = entries;
+    const isCertain = findsOneWrong(thresholdOf(size), answers.size - answersNeeded(size));
     return { isOpen, wrong, dealers: isCertain ? dealers : [] };
   } finally {
     for (const secret of [...own.map(({ b }) => b), ...lost.map(({ secretKey }) => secretKey)]) secret.fill(0);

@@ -4,7 +4,13 @@ import { describe, expect, test } from 'vitest';
 import { equalBytes, toHex } from '../../../../protocol/bytes.ts';
 import { combineRows, lagrangeBasis } from '../../../../protocol/secagg/gf256.ts';
 import { thresholdOf } from '../../../../protocol/secagg/rules.ts';
-import { type Contribution, recoverSecret, SHARE_BYTES, splitSecret } from '../../../../protocol/secagg/shares.ts';
+import {
+  type Contribution,
+  findsOneWrong,
+  recoverSecret,
+  SHARE_BYTES,
+  splitSecret,
+} from '../../../../protocol/secagg/shares.ts';
 
 const secret = Uint8Array.from({ length: 32 }, (_, i) => i * 7);
 const isSecret = async (found: Uint8Array): Promise<boolean> => equalBytes(found, secret);
@@ -20,6 +26,31 @@ const corrupt = (all: Contribution[], ...which: number[]): Contribution[] =>
     share[entry.from % 32]! ^= 0x10;
     return { ...entry, share };
   });
+
+describe('findsOneWrong', () => {
+  test.each([
+    [5, 1, true],
+    [19, 1, true],
+    [20, 1, false],
+    [86, 4, false],
+    [86, 5, true],
+    [5, 0, false],
+  ])('of %d shares and %d to spare: %s, and that is so wherever it lies', async (threshold, spare, finds) => {
+    expect(findsOneWrong(threshold, spare)).toBe(finds);
+    const size = threshold + spare;
+    const secret = new Uint8Array(32).fill(9);
+    const shares = (await splitSecret(secret, size, 0, threshold)).map((share) => share!);
+    const verify = async (found: Uint8Array) => found.every((byte) => byte === 9);
+    for (const at of [0, Math.floor(threshold / 2), threshold - 1, size - 1]) {
+      if (!finds) continue;
+      const given = shares.map((share, from) => ({
+        from,
+        share: share.map((byte, k) => (from === at && k < SHARE_BYTES - 1 ? byte ^ 1 : byte)),
+      }));
+      expect((await recoverSecret(given, threshold, verify))?.secret).toEqual(secret);
+    }
+  });
+});
 
 describe('shares', () => {
   test('[SS1] one for each, 33 bytes, each with an x of its own', async () => {
