@@ -28,39 +28,59 @@ export function valuesOf(section: Section, values: Values): Float32Array | Float
   });
 }
 
-/** Applies `f` to every value of the sections that it is for; the others are carried over as they are, not copied. */
+type Numbers = Float32Array | Float64Array;
+
+/** Puts what `f` gives for a section in the place of its values; where it gives nothing they are carried over, not copied. */
 function mapSections(
   exchange: Exchange,
   values: Values,
-  f: (section: Section) => ((x: number) => number) | undefined,
+  f: (section: Section, own: Numbers) => Float64Array | undefined,
 ): Values {
   return Object.fromEntries(
     exchange.sections.map((section) => {
-      const map = f(section);
       const own = valuesOf(section, values);
-      if (!map) return [section.name, own];
-      const mapped = new Float64Array(own.length);
-      for (let i = 0; i < mapped.length; i++) mapped[i] = map(own[i]!);
-      return [section.name, mapped];
+      return [section.name, f(section, own) ?? own];
     }),
   );
+}
+
+// Loops of their own: sections are long, and a function that is called for each of their values takes ten times as long.
+function times(values: Numbers, factor: number): Float64Array {
+  const products = new Float64Array(values.length);
+  for (let i = 0; i < products.length; i++) products[i] = values[i]! * factor;
+  return products;
+}
+
+function over(values: Numbers, divisor: number): Float64Array {
+  const quotients = new Float64Array(values.length);
+  for (let i = 0; i < quotients.length; i++) quotients[i] = values[i]! / divisor;
+  return quotients;
 }
 
 const clamp = (x: number, low: number, high: number): number => Math.min(Math.max(x, low), high);
 
 /** Metrics to [0, 1]: (x − low) / (high − low), clamped. NaN stays NaN. */
 export const normaliseMetrics = (exchange: Exchange, values: Values): Values =>
-  mapSections(exchange, values, ({ range }) => range && ((x) => clamp((x - range[0]) / (range[1] - range[0]), 0, 1)));
+  mapSections(
+    exchange,
+    values,
+    ({ range }, own) =>
+      range && Float64Array.from(own, (x: number) => clamp((x - range[0]) / (range[1] - range[0]), 0, 1)),
+  );
 
 /** Means of metrics back to their range. */
 export const restoreMetrics = (exchange: Exchange, means: Values): Values =>
-  mapSections(exchange, means, ({ range }) => range && ((x) => range[0] + x * (range[1] - range[0])));
+  mapSections(
+    exchange,
+    means,
+    ({ range }, own) => range && Float64Array.from(own, (x: number) => range[0] + x * (range[1] - range[0])),
+  );
 
 /** Weighted sections times the weight, which itself becomes the section `weight`. */
 export function applyWeight(exchange: Exchange, values: Values, weight: number): Values {
   if (!(weight > 0 && weight <= 1)) throw new TacitError('report/out-of-bounds', `a weight of ${weight}`);
-  return mapSections(exchange, { ...values, [WEIGHT]: Float64Array.of(weight) }, ({ reduce }) =>
-    reduce === 'weightedSum' ? (x) => x * weight : undefined,
+  return mapSections(exchange, { ...values, [WEIGHT]: Float64Array.of(weight) }, ({ reduce }, own) =>
+    reduce === 'weightedSum' ? times(own, weight) : undefined,
   );
 }
 
@@ -68,5 +88,5 @@ export function applyWeight(exchange: Exchange, values: Values, weight: number):
 export function removeWeight(exchange: Exchange, sums: Values): Values {
   const total = sums[WEIGHT]?.[0] ?? 0;
   if (!(total > 0)) throw new TacitError('report/out-of-bounds', `the weights add up to ${total}`);
-  return mapSections(exchange, sums, ({ reduce }) => (reduce === 'weightedSum' ? (x) => x / total : undefined));
+  return mapSections(exchange, sums, ({ reduce }, own) => (reduce === 'weightedSum' ? over(own, total) : undefined));
 }
