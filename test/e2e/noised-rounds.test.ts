@@ -70,9 +70,9 @@ describe('a noised round', () => {
     const names: string[] = [];
     const watched = {
       ...keep,
-      write: (name: string, value: Uint8Array) => {
+      update: (name: string, change: (before: Uint8Array | undefined) => Uint8Array | undefined) => {
         names.push(name);
-        return keep.write(name, value);
+        return keep.update(name, change);
       },
     };
     const at = await maskedHall(terms, {
