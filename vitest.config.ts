@@ -30,6 +30,7 @@ export default defineConfig({
             'fast-png',
             'fft.js',
             'shamir-secret-sharing',
+            'umap-js',
             'zod',
             '@tensorflow/tfjs',
             '@tensorflow/tfjs-backend-wasm',

@@ -36,6 +36,7 @@ const ISOLATED = {
 /** Found out while it runs, a dependency would make Vite reload the page. */
 const DEPENDENCIES = [
   'fft.js',
+  'umap-js',
   'zod',
   '@tensorflow/tfjs',
   '@tensorflow/tfjs-backend-wasm',
