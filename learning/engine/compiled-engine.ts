@@ -2,10 +2,12 @@
  * What the compiled engine is on every platform: programs are traced once, rewritten, written as ONNX and executed by a runtime.
  * Sessions are kept by the hash of their model: a participant that loads the same program each round compiles it once.
  */
+
 import { compile } from './compile.ts';
 import { type Runtime, type Session, sessionExecutable } from './compiled-session.ts';
 import { isSymbolic, symbolicExecutable } from './compiled-symbolic.ts';
 import type { Engine, Executable, Program } from './engine.ts';
+import { engineOf } from './engine-of.ts';
 import type { OptimiseOptions } from './rewrites/optimise.ts';
 
 const hashOf = async (bytes: Uint8Array): Promise<string> => {
@@ -49,26 +51,11 @@ function sessionCache(runtime: Runtime, options: OptimiseOptions) {
 /** The engine over a runtime. */
 export function engineOver(runtime: Runtime, options: OptimiseOptions = {}): Engine {
   const cache = sessionCache(runtime, options);
-  const loaded = new Set<Executable>();
   const load = async (program: Program): Promise<Executable> => {
     const { session, outputs } = await cache.load(program);
     return sessionExecutable(program, runtime, session, outputs);
   };
-  return {
-    name: runtime.name,
-    load: async (program) => {
-      const made = isSymbolic(program) ? symbolicExecutable(program, load) : await load(program);
-      loaded.add(made);
-      const dispose = (): void => {
-        loaded.delete(made);
-        made.dispose();
-      };
-      return { ...made, dispose };
-    },
-    close: async () => {
-      for (const made of loaded) made.dispose();
-      loaded.clear();
-      await cache.release();
-    },
-  };
+  const make = (program: Program): Executable | Promise<Executable> =>
+    isSymbolic(program) ? symbolicExecutable(program, load) : load(program);
+  return engineOf(runtime.name, make, cache.release);
 }

@@ -3,12 +3,14 @@
  * against it. A run does not yield between its first and its last operation, so executables and engines may be used side by
  * side; each switches tfjs's global backend to its own first, and leaves it there.
  */
+
 import type { Tensor } from '@tensorflow/tfjs';
 import { TacitError } from '../../protocol/errors.ts';
 import type { NamedArrays, NDArray, TensorSpec } from '../../protocol/tensors.ts';
 import type { Ops } from '../ops/ops.ts';
 import { activate, type Backend, type BackendOptions, loadBackend, pendingLoad } from './eager-backend.ts';
 import type { Engine, Executable, Program, Tensors } from './engine.ts';
+import { engineOf } from './engine-of.ts';
 
 /** Whether `shape` is what the spec asks for; a first −1 takes any batch. */
 const fits = (shape: readonly number[], spec: TensorSpec): boolean =>
@@ -107,21 +109,5 @@ function executable(nn: Ops, backend: Backend, program: Program): Executable {
  */
 export async function eagerEngine(backend: Backend, options: BackendOptions = {}): Promise<Engine> {
   const nn = await loadBackend(backend, options);
-  const loaded = new Set<Executable>();
-  return {
-    name: `eager:${backend}`,
-    load: async (program) => {
-      const made = executable(nn, backend, program);
-      loaded.add(made);
-      const dispose = (): void => {
-        loaded.delete(made);
-        made.dispose();
-      };
-      return { ...made, dispose };
-    },
-    close: async () => {
-      for (const made of loaded) made.dispose();
-      loaded.clear();
-    },
-  };
+  return engineOf(`eager:${backend}`, (program) => executable(nn, backend, program));
 }
