@@ -4,8 +4,9 @@
  */
 import type { Command } from 'commander';
 import { type ErrorCode, TacitError } from '../protocol/errors.ts';
+import type { SimulationIo } from '../simulations/io.ts';
 import { renderError } from './errors.ts';
-import { createProgress, type Progress, type RoundProgress } from './progress.ts';
+import { createProgress, type Progress } from './progress.ts';
 
 /** The process around a command; tests put their own in its place. */
 export interface Shell {
@@ -29,7 +30,7 @@ export interface Context {
   readonly json: boolean;
   readonly progress: Progress;
   /** The same for code that knows nothing of a command line (simulations/). */
-  readonly io: { progress(text: string): void; round(round: RoundProgress): void; print(text: string): void };
+  readonly io: SimulationIo;
   /** A line for people on stdout; with --json it goes nowhere. */
   print(text: string): void;
   /** A line that must be read while the command runs: on stdout, or with --json on stderr. */

@@ -72,6 +72,32 @@ export const dataOption = (): Option =>
     'folder of images, IDX or CSV file, or a bundled data set: digits, fashion-mnist (digits:test for its test images)',
   );
 
+/** What every command that works on the encoder of a run has besides its own flags. */
+export const encoderOptions = (): readonly Option[] => [
+  planOption(),
+  seedOption(),
+  engineOption(),
+  jsonOption(),
+  quietOption(),
+];
+export interface EncoderOptions {
+  readonly plan?: string;
+  readonly seed?: number;
+  readonly engine: EngineChoice;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** Where labels come from. */
+export const labelOptions = (what = 'labelled images to score on'): readonly Option[] => [
+  new Option('--test <source>', `${what} (default: the test images of a bundled set, else a fifth of the data)`),
+  new Option('--label-column <name>', 'column of a CSV file that holds the label'),
+];
+export interface LabelOptions {
+  readonly test?: string;
+  readonly labelColumn?: string;
+}
+
 export const setOption = (): Option =>
   new Option(
     '--set <key=value>',

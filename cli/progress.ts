@@ -2,25 +2,9 @@
  * What is going on, on stderr. On a terminal the last line is live and rewritten in place; elsewhere (a file, a pipe, CI) every
  * round is a line and anything else at most one line in three seconds, so that a log stays short and still shows life.
  */
+import type { RoundView } from '../simulations/io.ts';
 import { printable } from './printable.ts';
 import { formatBytes, formatCount, formatSeconds } from './units.ts';
-
-/** One committed or running round of a run. */
-export interface RoundProgress {
-  /** 1 … rounds. */
-  readonly round: number;
-  readonly rounds: number;
-  /** Participants in the round. */
-  readonly cohort: number;
-  /** Mean pretext loss over the cohort; absent before the round is committed. */
-  readonly loss?: number | undefined;
-  /** Privacy spent so far, under differential privacy. */
-  readonly epsilon?: number | undefined;
-  readonly secondsLeft?: number | undefined;
-  /** Since the start of the run, over all participants. */
-  readonly bytesUp?: number | undefined;
-  readonly bytesDown?: number | undefined;
-}
 
 /** A line for people: `live` is replaced by the next one, `log` stays. */
 export interface Line {
@@ -38,7 +22,7 @@ export interface Progress {
   /** A line that stays. */
   log(text: string): void;
   /** A round; on a terminal live with a bar, elsewhere a line. */
-  round(round: RoundProgress): void;
+  round(round: RoundView): void;
   /** Clears the live line, so that something else may be printed; the next `live` draws it again. */
   pause(): void;
   /** Ends the live view; what was last shown stays on a terminal. */
@@ -62,7 +46,7 @@ function bar(fraction: number): string {
 }
 
 /** `round 12/40 · 10 participants · loss −3.214 · ↑ 1.2 MB ↓ 4.8 MB · 1 min 05 s left`. */
-export function describeRound(r: RoundProgress): string {
+export function describeRound(r: RoundView): string {
   const parts = [`round ${r.round}/${r.rounds}`, formatCount(r.cohort, 'participant')];
   if (r.loss !== undefined) parts.push(`loss ${r.loss.toFixed(3).replace('-', '−')}`);
   if (r.epsilon !== undefined) parts.push(`ε ${r.epsilon.toFixed(2)}`);

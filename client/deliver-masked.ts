@@ -6,7 +6,7 @@
 import { equalBytes } from '../protocol/bytes.ts';
 import { TacitError } from '../protocol/errors.ts';
 import type { AnswerStep, ExchangeStart, ServerMessageOf, StageStep } from '../protocol/messages.ts';
-import { MASKED } from '../protocol/plan.ts';
+import { MASKED } from '../protocol/plan-privacy.ts';
 import type { ParticipantSession } from '../protocol/secagg/contracts.ts';
 import { openSession } from '../protocol/secagg/participant.ts';
 import { startHashOf } from '../protocol/secagg/statements.ts';

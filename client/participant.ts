@@ -8,7 +8,7 @@ import type { CryptoProvider } from '../protocol/crypto/provider.ts';
 import { asTacitError, TacitError } from '../protocol/errors.ts';
 import type { CommitRecord } from '../protocol/messages.ts';
 import { type ParticipantPeer, participantPeer } from '../protocol/peer.ts';
-import { SUITES } from '../protocol/plan.ts';
+import { SUITES } from '../protocol/plan-privacy.ts';
 import type { CertificateCheck } from '../protocol/secagg/contracts.ts';
 import { LIMITS } from '../protocol/transport.ts';
 import { type Agreement, agree } from './agreement.ts';

@@ -7,7 +7,8 @@ import { z } from 'zod';
 import { toHex } from '../protocol/bytes.ts';
 import { type ErrorCode, TacitError } from '../protocol/errors.ts';
 import type { Offer } from '../protocol/messages.ts';
-import { LEAST_SECURE_COHORT, type Plan } from '../protocol/plan.ts';
+import type { Plan } from '../protocol/plan.ts';
+import { LEAST_SECURE_COHORT } from '../protocol/plan-privacy.ts';
 import { epsilonAfter, type Notebook, notesOf } from './notebook.ts';
 
 /** Names that are allowed; `any` allows whatever this version of the software knows. */

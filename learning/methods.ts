@@ -1,6 +1,7 @@
 /** The encoders, pretext tasks and augmentations that a plan may name. A new one is a file and a line here. */
 import { TacitError } from '../protocol/errors.ts';
-import { type Plan, planError } from '../protocol/plan.ts';
+import type { Plan } from '../protocol/plan.ts';
+import { planError } from '../protocol/plan-error.ts';
 import { image } from './augmentation/image.ts';
 import type { Augmentation, Encoder, PretextContext, PretextTask } from './contracts.ts';
 import { conv } from './encoders/conv.ts';

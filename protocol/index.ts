@@ -42,7 +42,8 @@ export {
   type ServerMessage,
 } from './messages.ts';
 export { type CoordinatorPeer, coordinatorPeer, type ParticipantPeer, participantPeer } from './peer.ts';
-export { type Plan, parsePlan, SUITES, type SuiteName } from './plan.ts';
+export { type Plan, parsePlan } from './plan.ts';
+export { SUITES, type SuiteName } from './plan-privacy.ts';
 export { buildReport, type OpenedSum, openSum, REPORT_STEPS } from './report.ts';
 export { assertFinite, checkAgainst, decodeSafetensors, encodeSafetensors } from './safetensors.ts';
 export type { SealContext, SealingSuite } from './sealing/suite.ts';

@@ -2,7 +2,8 @@
  * What a coordinator could and could not see under a plan, in plain words: one source for the command line, the report and the
  * join page. Says no more than SECURITY.md argues.
  */
-import type { NoisedPrivacy, Plan } from './plan.ts';
+import type { Plan } from './plan.ts';
+import type { NoisedPrivacy } from './plan-privacy.ts';
 import { NEIGHBOURING } from './privacy/spent.ts';
 
 export interface Trust {

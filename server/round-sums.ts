@@ -5,7 +5,7 @@
 import { TacitError } from '../protocol/errors.ts';
 import { exchangeStatement } from '../protocol/identity.ts';
 import type { BlobRef, ExchangeStart, Offer } from '../protocol/messages.ts';
-import { uploadSuitesOf } from '../protocol/plan.ts';
+import { uploadSuitesOf } from '../protocol/plan-privacy.ts';
 import { type OpenedSum, openSum } from '../protocol/report.ts';
 import { checkAgainst, encodeSafetensors } from '../protocol/safetensors.ts';
 import type { OpenedExchange } from '../protocol/secagg/contracts.ts';

@@ -20,7 +20,7 @@ import {
   type ServerMessage,
 } from '../protocol/messages.ts';
 import { type CoordinatorPeer, coordinatorPeer } from '../protocol/peer.ts';
-import { suitesOf } from '../protocol/plan.ts';
+import { suitesOf } from '../protocol/plan-privacy.ts';
 import type { CertificateCheck } from '../protocol/secagg/contracts.ts';
 import { type Connection, LIMITS } from '../protocol/transport.ts';
 import type { Clock } from './clock.ts';

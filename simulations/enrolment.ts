@@ -6,7 +6,8 @@ import { type LocalPolicy, parsePolicy } from '../client/policy.ts';
 import { issueCertificate } from '../protocol/certificate.ts';
 import { nodeCrypto } from '../protocol/crypto/node.ts';
 import { type Identity, identityFromSeed } from '../protocol/identity.ts';
-import { LEAST_SECURE_COHORT, type Plan } from '../protocol/plan.ts';
+import type { Plan } from '../protocol/plan.ts';
+import { LEAST_SECURE_COHORT } from '../protocol/plan-privacy.ts';
 import { certificateMarginSeconds } from '../server/round-limits.ts';
 
 /** What participants are given besides their identities. */

@@ -1,10 +1,13 @@
 /** Where a simulation's words go; the CLI hands in its own. */
 
-/** A committed round, as it is shown while a run goes on. Bytes are totals since the start over all participants. */
+/** A running or committed round, as it is shown while a run goes on. Bytes are totals since the start over all participants. */
 export interface RoundView {
+  /** 1 … rounds. */
   readonly round: number;
   readonly rounds: number;
+  /** Participants in the round. */
   readonly cohort: number;
+  /** Mean pretext loss over the cohort; absent before the round is committed. */
   readonly loss?: number | undefined;
   /** Privacy spent so far, under differential privacy. */
   readonly epsilon?: number | undefined;

@@ -1,23 +1,15 @@
 /** `tacit export`: the encoder of a run, alone or with a classifier's head, for other programs. */
 import { type Command, Option } from 'commander';
-import type { EngineChoice } from '../../learning/engine/engine.ts';
 import type { ExportFormat } from '../../learning/export/model-card.ts';
 import { action, type Shell } from '../context.ts';
 import * as options from '../options.ts';
 
-export interface ExportOptions {
+export interface ExportOptions extends options.EncoderOptions, options.LabelOptions {
   readonly format: ExportFormat;
   readonly out: string;
   /** A classifier's file; true: a probe on `data`, or the head of the run's own file. */
   readonly head?: string | true;
   readonly data?: string;
-  readonly test?: string;
-  readonly labelColumn?: string;
-  readonly plan?: string;
-  readonly seed?: number;
-  readonly engine: EngineChoice;
-  readonly json?: boolean;
-  readonly quiet?: boolean;
 }
 
 export function addExport(program: Command, shell: Shell): void {
@@ -34,16 +26,8 @@ export function addExport(program: Command, shell: Shell): void {
       'with a head: of a classifier that `tacit finetune --out` wrote (its tuned encoder comes with it); without a file, a linear probe on the labels of --data',
     ),
     options.dataOption(),
-    new Option(
-      '--test <source>',
-      'labelled images to score the probe on (default: the test images of a bundled set, else a fifth of the data)',
-    ),
-    new Option('--label-column <name>', 'column of a CSV file that holds the label'),
-    options.planOption(),
-    options.seedOption(),
-    options.engineOption(),
-    options.jsonOption(),
-    options.quietOption(),
+    ...options.labelOptions('labelled images to score the probe on'),
+    ...options.encoderOptions(),
   );
   options.withExample(
     command,

@@ -1,21 +1,13 @@
 /** `tacit finetune`: a classifier from a run's encoder and a few labels. */
 import { type Command, Option } from 'commander';
-import type { EngineChoice } from '../../learning/engine/engine.ts';
 import { action, type Shell } from '../context.ts';
 import * as options from '../options.ts';
 
-export interface FinetuneOptions {
+export interface FinetuneOptions extends options.EncoderOptions, options.LabelOptions {
   readonly data: string;
-  readonly test?: string;
-  readonly labelColumn?: string;
-  readonly plan?: string;
   readonly labelsPerClass?: number;
   readonly method?: 'lp-ft' | 'full' | 'head';
-  readonly seed?: number;
-  readonly engine: EngineChoice;
   readonly out?: string;
-  readonly json?: boolean;
-  readonly quiet?: boolean;
 }
 
 export function addFinetune(program: Command, shell: Shell): void {
@@ -26,21 +18,13 @@ export function addFinetune(program: Command, shell: Shell): void {
     .addOption(options.dataOption().makeOptionMandatory());
   options.withOptions(
     command,
-    new Option(
-      '--test <source>',
-      'labelled images to score on (default: the test images of a bundled set, else a fifth of the data)',
-    ),
-    new Option('--label-column <name>', 'column of a CSV file that holds the label'),
+    ...options.labelOptions(),
     new Option('--labels-per-class <n>', 'labelled examples of each class to train on (default: all)').argParser(
       options.integer(1),
     ),
     new Option('--method <name>', 'how (default: what the plan says)').choices(['lp-ft', 'full', 'head']),
-    options.planOption(),
-    options.seedOption(),
-    options.engineOption(),
     new Option('--out <file>', 'safetensors file for the tuned encoder and its head'),
-    options.jsonOption(),
-    options.quietOption(),
+    ...options.encoderOptions(),
   );
   options.withExample(
     command,

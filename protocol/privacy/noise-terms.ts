@@ -1,7 +1,8 @@
 /** How much noise one participant adds, computed by itself from the plan (SPEC.md §8.4): no coordinator can name less. */
 import { TacitError } from '../errors.ts';
 import { scaleOf } from '../fixed-point.ts';
-import type { NoisedPrivacy, Plan } from '../plan.ts';
+import type { Plan } from '../plan.ts';
+import type { NoisedPrivacy } from '../plan-privacy.ts';
 import { type Exchange, wordsOf } from '../sections.ts';
 import { checkLocalSigma, SMOOTH_LOCAL_SIGMA } from './distributed.ts';
 import { honestSurvivors, lengthOf, ROUNDING_SLACK } from './noised-exchange.ts';

@@ -3,7 +3,8 @@
  * and noise follows from the plan even where the norm adapts. A loss and a clip bit are worth having too: small, beside the delta,
  * in the same vector, under the same noise. Nothing else: an exact number beside a noised sum would be a release of its own.
  */
-import type { NoisedPrivacy, Plan } from '../plan.ts';
+import type { Plan } from '../plan.ts';
+import type { NoisedPrivacy } from '../plan-privacy.ts';
 import { colludersOf, thresholdOf } from '../secagg/rules.ts';
 import type { Exchange, ReportShape, Section } from '../sections.ts';
 

@@ -5,7 +5,7 @@
 import { canon, fixed, identifier, text, u8, u32 } from '../canon.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
 import { TacitError } from '../errors.ts';
-import type { SuiteName } from '../plan.ts';
+import type { SuiteName } from '../plan-privacy.ts';
 
 /** What a sealed report is bound to; both sides know it without being told. */
 export interface SealContext {

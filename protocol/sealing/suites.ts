@@ -1,6 +1,6 @@
 /** The sealing suites by name, and which one a participant and a plan agree on. */
 import { TacitError } from '../errors.ts';
-import { SUITES, type SuiteName } from '../plan.ts';
+import { SUITES, type SuiteName } from '../plan-privacy.ts';
 import { naclBox } from './nacl-box.ts';
 import type { SealingSuite } from './suite.ts';
 import { x25519Aes256Gcm } from './x25519-aes256gcm.ts';

@@ -3,7 +3,7 @@ import { equalBytes, toHex } from '../../protocol/bytes.ts';
 import { nodeCrypto } from '../../protocol/crypto/node.ts';
 import type { CryptoProvider } from '../../protocol/crypto/provider.ts';
 import { createWebCrypto } from '../../protocol/crypto/web.ts';
-import { SUITES } from '../../protocol/plan.ts';
+import { SUITES } from '../../protocol/plan-privacy.ts';
 import { plaintextBytesOf, segmentedBytes } from '../../protocol/sealing/suite.ts';
 import { chooseSuite, suiteNamed, suites } from '../../protocol/sealing/suites.ts';
 import { SEAL_CONTEXT, sealingContract } from './sealing-suite.ts';

@@ -20,7 +20,8 @@ import {
 import { type MemoryListener, memoryListener } from '../../protocol/memory-transport.ts';
 import type { BlobRef, ExchangeStart, Offer, ServerMessage, ServerMessageOf } from '../../protocol/messages.ts';
 import { type ParticipantPeer, participantPeer } from '../../protocol/peer.ts';
-import type { Plan, SuiteName } from '../../protocol/plan.ts';
+import type { Plan } from '../../protocol/plan.ts';
+import type { SuiteName } from '../../protocol/plan-privacy.ts';
 import { stream } from '../../protocol/random.ts';
 import { buildReport } from '../../protocol/report.ts';
 import { decodeSafetensors } from '../../protocol/safetensors.ts';

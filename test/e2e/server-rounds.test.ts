@@ -11,7 +11,8 @@ import {
   headAfter,
   verifyStatement,
 } from '../../protocol/identity.ts';
-import type { Plan, SuiteName } from '../../protocol/plan.ts';
+import type { Plan } from '../../protocol/plan.ts';
+import type { SuiteName } from '../../protocol/plan-privacy.ts';
 import { encodeSafetensors } from '../../protocol/safetensors.ts';
 import { float32 } from '../../protocol/tensors.ts';
 import type { RunResult } from '../../server/events.ts';

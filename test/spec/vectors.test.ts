@@ -17,7 +17,8 @@ import {
   type ServerMessage,
   serverMessage,
 } from '../../protocol/messages.ts';
-import { parsePlan, type SuiteName } from '../../protocol/plan.ts';
+import { parsePlan } from '../../protocol/plan.ts';
+import type { SuiteName } from '../../protocol/plan-privacy.ts';
 import { buildReport, type OpenedSum, openSum } from '../../protocol/report.ts';
 import { decodeSafetensors, encodeSafetensors } from '../../protocol/safetensors.ts';
 import type { SealContext } from '../../protocol/sealing/suite.ts';

@@ -28,7 +28,8 @@ import {
 import { memoryListener } from '../../../protocol/memory-transport.ts';
 import type { BlobRef, ClientMessage, CommitRecord, Offer, ServerMessage } from '../../../protocol/messages.ts';
 import { type CoordinatorPeer, coordinatorPeer } from '../../../protocol/peer.ts';
-import { type Plan, suitesOf } from '../../../protocol/plan.ts';
+import type { Plan } from '../../../protocol/plan.ts';
+import { suitesOf } from '../../../protocol/plan-privacy.ts';
 import { encodeSafetensors } from '../../../protocol/safetensors.ts';
 import { suiteNamed } from '../../../protocol/sealing/suites.ts';
 import { BROADCAST, exchangesOf, wordsOf } from '../../../protocol/sections.ts';

@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { nodeCrypto } from '../../../../protocol/crypto/node.ts';
 import { addWords } from '../../../../protocol/fixed-point.ts';
-import { type NoisedPrivacy, type Plan, parsePlan } from '../../../../protocol/plan.ts';
+import { type Plan, parsePlan } from '../../../../protocol/plan.ts';
+import type { NoisedPrivacy } from '../../../../protocol/plan-privacy.ts';
 import { nextClipNorm } from '../../../../protocol/privacy/adaptive-clip.ts';
 import { noiseTermsOf } from '../../../../protocol/privacy/noise-terms.ts';
 import { WITHIN } from '../../../../protocol/privacy/noised-exchange.ts';
