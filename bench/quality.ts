@@ -13,11 +13,12 @@ import type { TrainingPool } from '../learning/pool/scheduler.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { decodeSafetensors } from '../protocol/safetensors.ts';
 import { averagedRow } from '../simulations/averaged-row.ts';
+import { controlOf, ownBatchesRow, pairedRow } from '../simulations/central-row.ts';
 import { openExperiment } from '../simulations/experiment.ts';
 import { runFederation } from '../simulations/federation.ts';
 import { shardsOf } from '../simulations/main-job.ts';
 import { type Partition, partitionName, type RowName } from '../simulations/result.ts';
-import { centralRow, localRow, probeRow, type RowContext } from '../simulations/rows.ts';
+import { localRow, probeRow, type RowContext } from '../simulations/rows.ts';
 import { fineTunedRow, scratchRow } from '../simulations/supervised-rows.ts';
 import type { Bench, BenchIo } from './report.ts';
 
@@ -55,18 +56,20 @@ const contextFor = (
   where: string,
 ): RowContext => ({ plan, experiment, pool, signal: io.signal, onProgress: quarters(io, where) });
 
+type Rows = Partial<Record<RowName, LabelCurve>>;
+
 /** Rows that do not know of participants. */
-async function commonRows(context: RowContext): Promise<Partial<Record<RowName, LabelCurve>>> {
+async function commonRows(context: RowContext): Promise<Rows> {
   const [scratch, central, pixels, random] = await Promise.all([
     scratchRow(context, false),
-    centralRow(context),
+    controlOf(context.plan) === 'paired' ? undefined : ownBatchesRow(context),
     probeRow(context, 'pixels'),
     probeRow(context, 'random', modelOf(context.plan).init(context.plan.seed)),
   ]);
-  return { pixels, random, scratch, central };
+  return { pixels, random, scratch, ...(central ? { central } : {}) };
 }
 
-async function partitionRows(context: RowContext, partition: Partition): Promise<Partial<Record<RowName, LabelCurve>>> {
+async function partitionRows(context: RowContext, partition: Partition): Promise<Rows> {
   const { plan, experiment, pool, signal, onProgress } = context;
   const shards = shardsOf(experiment, { plan, partition, participants: plan.rounds.cohort });
   const sources = shards.map((indices) => ({ ...experiment.train, indices }));
@@ -82,9 +85,14 @@ async function partitionRows(context: RowContext, partition: Partition): Promise
   });
   const model = decodeSafetensors(result.model).arrays;
   const averaged = await averagedRow(context, shards);
-  const [local, federated] = await Promise.all([localRow(context, shards), probeRow(context, 'federated', model)]);
+  const [central, local, federated] = await Promise.all([
+    pairedRow(context, shards, result.history),
+    localRow(context, shards),
+    probeRow(context, 'federated', model),
+  ]);
   const federatedFinetuned = await fineTunedRow(context, model, federated.penalties);
-  return { local, fedavg: averaged ?? federated, federated, federatedFinetuned };
+  const fedavg = averaged ?? federated;
+  return { ...(central ? { central } : {}), local, fedavg, federated, federatedFinetuned };
 }
 
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;

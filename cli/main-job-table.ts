@@ -1,22 +1,30 @@
 /** The main job's result on a terminal: what was run, the table, and whether pre-training was worth it. */
 import { spentSentence } from '../simulations/privacy-spent.ts';
-import { type MainJobResult, pairedGain, ROW_LABELS, ROWS } from '../simulations/result.ts';
+import {
+  controlSentence,
+  type MainJobResult,
+  pairedGain,
+  ROWS,
+  type RowName,
+  rowLabels,
+} from '../simulations/result.ts';
 import { renderTable } from './table.ts';
 import { formatBytes, formatCount, formatPercent, formatSeconds } from './units.ts';
 
-function gainLine(result: MainJobResult): string {
-  const { federated, scratch } = result.rows;
-  const gains = pairedGain(federated, scratch).map(({ mean, standardError }, i) => {
+/** Points of the federated row over another one, by label count. */
+function pointsOver(result: MainJobResult, row: RowName): string {
+  const gains = pairedGain(result.rows.federated, result.rows[row]).map(({ mean, standardError }, i) => {
     const sign = mean < 0 ? '−' : '+';
     const points = `${sign}${(100 * Math.abs(mean)).toFixed(1)} ± ${(100 * standardError).toFixed(1)}`;
     return `${points} at ${result.labelsPerClass[i]}`;
   });
-  return `Federated pre-training against training from scratch, points ± standard error over the same draws: ${gains.join(', ')}.`;
+  return gains.join(', ');
 }
 
 /** Several lines; the run folder is named by the caller. */
 export function renderMainJob(result: MainJobResult): string {
   const draws = result.rows.federated.draws[0]?.length ?? 0;
+  const labels = rowLabels(result);
   const table = renderTable(
     [
       { title: 'accuracy in %, labels per class →' },
@@ -24,7 +32,7 @@ export function renderMainJob(result: MainJobResult): string {
     ],
     ROWS.map((row) => {
       const { mean, sd } = result.rows[row];
-      return [ROW_LABELS[row], ...mean.map((value, i) => formatPercent(value, sd[i]))];
+      return [labels[row], ...mean.map((value, i) => formatPercent(value, sd[i]))];
     }),
   );
   return [
@@ -35,7 +43,10 @@ export function renderMainJob(result: MainJobResult): string {
     '',
     `Mean ± standard deviation over ${draws} label draws, on ${result.testImages} held-out images.`,
     ...(result.quick ? ['--quick: fewer rounds, draws and steps; run without it for numbers to quote.'] : []),
-    gainLine(result),
+    'Federated pre-training, points ± standard error over the same draws,',
+    `  against training from scratch: ${pointsOver(result, 'scratch')};`,
+    `  against centralised: ${pointsOver(result, 'central')}.`,
+    controlSentence(result),
     result.privacyStatement,
     ...(result.privacySpent ? [spentSentence(result.privacySpent)] : []),
     `model ${result.modelHash}`,

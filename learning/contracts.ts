@@ -72,6 +72,9 @@ export interface LossInputs {
   readonly scalars: Tensors;
 }
 
+/** What a loss takes that depends on views alone. */
+export type ViewInputs = Pick<LossInputs, 'params' | 'views'>;
+
 /**
  * A loss that depends on the other examples only through a mean of bounded terms. Participants that share this mean get the gradient
  * of the loss on all their data together as a weighted sum of their own gradients, whoever holds what.
@@ -90,6 +93,12 @@ export interface SharedStatistics<Spec = unknown> {
   measure(nn: Ops, inputs: LossInputs, context: PretextContext<Spec>): Tensor;
   /** The participant's share of the loss on all data. @returns scalar */
   loss(nn: Ops, inputs: LossInputs, context: PretextContext<Spec>, shared: Shared): Tensor;
+  /**
+   * The loss on all data where they are in one place, with a weight for each image of the batch; takes nothing from a round.
+   * @param weights [batch], adding up to 1
+   * @returns scalar
+   */
+  pooledLoss(nn: Ops, inputs: ViewInputs, context: PretextContext<Spec>, weights: Tensor): Tensor;
 }
 
 /**

@@ -90,14 +90,17 @@ export function valueAndGradients(plan: Plan, nn: Ops, inputs: Tensors, lossOf: 
   return { loss: value, gradients: Object.fromEntries(names.map((name, i) => [name, grads[i]!])) };
 }
 
+/** Gradients as the optimiser takes them: clipped if the plan clips. */
+export const clipAsPlanned = (nn: Ops, { training }: Plan, gradients: Tensors): Tensors =>
+  training.clipGradient === null ? gradients : clipByNorm(nn, gradients, training.clipGradient);
+
 /** The task's own loss and its gradient, clipped if the plan clips. */
 function lossAndGradients(nn: Ops, plan: Plan, inputs: Tensors, data: Omit<LossInputs, 'params'>) {
   const params = parametersOf(inputs);
   const { loss, gradients } = valueAndGradients(plan, nn, inputs, () =>
     pretextOf(plan).loss(nn, { ...data, params }, contextOf(plan)),
   );
-  const limit = plan.training.clipGradient;
-  return { loss, gradients: limit === null ? gradients : clipByNorm(nn, gradients, limit) };
+  return { loss, gradients: clipAsPlanned(nn, plan, gradients) };
 }
 
 /** One training step: all inputs of the table above → new parameters, optimiser state and aux groups, `metrics/loss`. */

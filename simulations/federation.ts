@@ -68,6 +68,9 @@ async function seededIdentity(seed: number, name: string): Promise<Identity> {
 export const participantIdentity = (seed: number, k: number): Promise<Identity> =>
   seededIdentity(seed, `participant ${k}`);
 
+/** The seed with which participant k of a simulation draws batches and views. */
+export const trainingSeed = (seed: number, k: number): string => `${seed}/participant/${k}`;
+
 async function socketVenue(pool: TrainingPool, fingerprint: string): Promise<Venue> {
   const http = await createHttp({ port: 0 });
   const listener = socketListener(http.server, http.policy);
@@ -129,7 +132,7 @@ export async function runFederation(options: FederationOptions): Promise<Federat
       const own = await participantIdentity(plan.seed, k);
       const certificate = enrolment?.certificates[k];
       const admitted = enrolment && certificate ? { certificate } : {};
-      const seed = `${plan.seed}/participant/${k}`;
+      const seed = trainingSeed(plan.seed, k);
       return venue.join({ identity: own, source, seed, policy, ...admitted }, everybodyLeaves);
     });
     const failure = Promise.all(joined).then(() => running);

@@ -16,7 +16,9 @@ import type { Plan } from '../protocol/plan.ts';
 import { decodeSafetensors } from '../protocol/safetensors.ts';
 import type { NamedArrays } from '../protocol/tensors.ts';
 import { trustStatement } from '../protocol/trust.ts';
+import type { RunResult } from '../server/events.ts';
 import { averagedRow } from './averaged-row.ts';
+import { controlOf, ownBatchesRow, pairedRow } from './central-row.ts';
 import { type Enrolment, enrolAll } from './enrolment.ts';
 import { type Experiment, openExperiment } from './experiment.ts';
 import { type FederationRun, participantIdentity, runFederation } from './federation.ts';
@@ -25,7 +27,7 @@ import { spentIn } from './privacy-spent.ts';
 import { renderReport } from './report/report.ts';
 import { type MainJobResult, type Partition, partitionName } from './result.ts';
 import { roundWriter } from './round-writer.ts';
-import { centralRow, embedSplits, localRow, probeRow, type RowContext } from './rows.ts';
+import { embedSplits, localRow, probeRow, type RowContext } from './rows.ts';
 import { fineTunedRow, scratchRow } from './supervised-rows.ts';
 
 export interface MainJobOptions {
@@ -88,19 +90,21 @@ const listed = (labels: readonly number[], values: readonly (string | number)[])
 async function judge(
   context: RowContext,
   shards: readonly Int32Array[],
-  final: Uint8Array,
+  federation: RunResult,
   quick: boolean,
 ): Promise<Rows> {
   const { plan, experiment } = context;
-  const model = decodeSafetensors(final).arrays;
+  const model = decodeSafetensors(federation.model).arrays;
   // alone: its rounds have deadlines, and would wait in the pool's queue behind everything else
   const averaged = await averagedRow(context, shards);
   const federatedWithFineTuning = async (): Promise<[ProbeCurve, FineTuneCurve]> => {
     const probed = await probeRow(context, 'federated', model);
     return [probed, await fineTunedRow(context, model, probed.penalties)];
   };
+  const centralRow = async (): Promise<ProbeCurve> =>
+    (await pairedRow(context, shards, federation.history)) ?? ownBatchesRow(context);
   const [central, local, scratch, [federated, federatedFinetuned], pixels, random, quality] = await Promise.all([
-    centralRow(context),
+    centralRow(),
     localRow(context, shards),
     scratchRow(context, quick),
     federatedWithFineTuning(),
@@ -179,7 +183,7 @@ export async function runMainJob(given: MainJobOptions, io: SimulationIo): Promi
     await run.finalEncoder(result.model, { modelHash: result.modelHash });
     const { initialModel } = options;
     const context: RowContext = { plan, experiment, pool, initialModel, signal, onProgress: rowProgress(io) };
-    const judged = await judge(context, shards, result.model, quick);
+    const judged = await judge(context, shards, result, quick);
     const outcome: MainJobResult = {
       dataset,
       partition: partitionName(options.partition),
@@ -192,6 +196,7 @@ export async function runMainJob(given: MainJobOptions, io: SimulationIo): Promi
       bytesDown: result.bytesDown,
       engine: pool.engine,
       strategy: plan.strategy.name,
+      control: controlOf(plan),
       privacyMode: plan.privacy.mode,
       privacyStatement: trustStatement(plan),
       ...spentIn(plan, result.history),

@@ -19,8 +19,8 @@ export const ROWS = [
 ] as const;
 export type RowName = (typeof ROWS)[number];
 
-/** What each row is, in the words of the table. */
-export const ROW_LABELS: Readonly<Record<RowName, string>> = {
+/** What each row is, in the words of the table; `rowLabels` knows better what `central` is. */
+const ROW_LABELS: Readonly<Record<RowName, string>> = {
   pixels: 'raw pixels + logistic regression',
   random: 'random encoder + linear probe',
   scratch: 'from scratch, same labels and augmentation',
@@ -30,6 +30,28 @@ export const ROW_LABELS: Readonly<Record<RowName, string>> = {
   federated: 'federated SSL + linear probe',
   federatedFinetuned: 'federated SSL + fine-tuning (LP-FT)',
 };
+
+/** What the row `central` trains on: the very batches and views of the federated run, or batches of its own. */
+export type Control = 'paired' | 'own-batches';
+
+/** What each row of this result is. */
+export const rowLabels = ({ control }: Pick<MainJobResult, 'control'>): Readonly<Record<RowName, string>> =>
+  control === 'paired'
+    ? { ...ROW_LABELS, central: 'centralised SSL on the same batches (paired control)' }
+    : ROW_LABELS;
+
+/** What the row `central` is, for whoever reads only this. */
+export function controlSentence({ control, history, participants }: MainJobResult): string {
+  if (control === 'own-batches')
+    return 'Centralised: one machine with all images and batches of its own, as many samples seen as by all participants together.';
+  const short = history.filter((round) => round.participants < participants).length;
+  const lost = `In ${short} of ${history.length} rounds a report was missing, which the control does not leave out.`;
+  return [
+    'Centralised, a paired control: one machine with all images takes a step for each round on the very images and views that the participants drew, weighted as they were, so the two differ in nothing but federation.',
+    'With batches of its own, or smaller ones, one machine may do better or worse.',
+    ...(short > 0 ? [lost] : []),
+  ].join(' ');
+}
 
 export type Partition = { readonly kind: 'iid' } | { readonly kind: 'dirichlet'; readonly alpha: number };
 
@@ -72,6 +94,8 @@ export interface MainJobResult {
   readonly rows: Readonly<Record<RowName, LabelCurve>>;
   /** Accuracy of each participant's own encoder, had it trained alone, per label count. */
   readonly alone: readonly (readonly number[])[];
+  /** What the row `central` trains on. */
+  readonly control: Control;
   /** Name of the plan's strategy. */
   readonly strategy: string;
   /** Accuracy with a weighted k-nearest-neighbour vote over all labelled training images, and the RankMe of test features. */

@@ -23,25 +23,14 @@ export interface RowContext {
   readonly onProgress: (row: string, fraction: number) => void;
 }
 
-/** Batch of centralised training beside plans that average: the data are in one place, so there is no reason for small ones. */
-const CENTRAL_BATCH = 256;
-
-/**
- * Batch of centralised training. A round of shared statistics is a step on everybody's batches together, so that batch, at the
- * plan's own learning rate, is the same training with the data in one place.
- */
-function centralBatch({ strategy, training, rounds }: Plan, images: number): number {
-  const wanted = strategy.name === 'shared-statistics' ? training.batch * rounds.cohort : CENTRAL_BATCH;
-  return Math.max(training.batch, Math.min(wanted, images));
-}
-
 /** Features of all training and test images under one encoder; without a model, the raw pixels. */
 export interface Embedded {
   readonly train: LabelledFeatures;
   readonly test: LabelledFeatures;
 }
 
-function run<Name extends JobName>(
+/** A job of the pool as part of a row. */
+export function run<Name extends JobName>(
   { pool, signal, onProgress }: RowContext,
   row: string,
   name: Name,
@@ -79,7 +68,8 @@ export async function probeRow(context: RowContext, row: string, model?: NamedAr
 }
 
 /** What every pre-training starts from, so that rows differ in nothing else. */
-const start = ({ initialModel }: RowContext): { model?: NamedArrays } => (initialModel ? { model: initialModel } : {});
+export const start = ({ initialModel }: RowContext): { model?: NamedArrays } =>
+  initialModel ? { model: initialModel } : {};
 
 /** Steps × batch × participants × rounds: the images that the federated run sees, repetitions and all. */
 export const samplesSeen = (plan: Plan): number =>
@@ -89,23 +79,12 @@ export const samplesSeen = (plan: Plan): number =>
  * The plan for training in one place on batches of this size. Under shared statistics the plan's learning rate is for the batches of
  * everybody together; it is scaled with the batch (Goyal et al. 2017), and averaging trains with a rate of its own anyway.
  */
-function inOnePlace(plan: Plan, batch: number): Plan {
+export function inOnePlace(plan: Plan, batch: number): Plan {
   const { strategy, training, rounds } = plan;
   const { optimiser } = training;
   const share = strategy.name === 'shared-statistics' ? batch / (training.batch * rounds.cohort) : 1;
   const learningRate = optimiser.learningRate * share;
   return { ...plan, training: { ...training, batch, optimiser: { ...optimiser, learningRate } } };
-}
-
-/** The same pretext task on all images in one place, with as many samples seen as the federated run. */
-export async function centralRow(context: RowContext): Promise<ProbeCurve> {
-  const { plan, experiment } = context;
-  const batch = centralBatch(plan, experiment.trainLabels.length);
-  const central = inOnePlace(plan, batch);
-  const steps = Math.ceil(samplesSeen(plan) / batch);
-  const input = { plan: central, source: experiment.train, steps, seed: plan.seed, ...start(context) };
-  const { model } = await run(context, 'central', 'central', input);
-  return probeRow(context, 'central', model);
 }
 
 /** Each participant alone, on its own images, for as many steps as in the federated run: the mean over the participants. */

@@ -4,6 +4,7 @@ import { embed } from './jobs/embed.ts';
 import { embeddingMap } from './jobs/embedding-map.ts';
 import { evaluate } from './jobs/evaluate.ts';
 import { fineTune } from './jobs/fine-tune.ts';
+import { pooled } from './jobs/pooled.ts';
 import { probe } from './jobs/probe.ts';
 import { statistics } from './jobs/statistics.ts';
 import { train } from './jobs/train.ts';
@@ -16,6 +17,8 @@ export const jobs = {
   train,
   /** Self-supervised training of one model on one source, with nobody else. */
   central,
+  /** The rounds of a federation as steps of one machine, on the same batches. */
+  pooled,
   /** Features of every example of a source. */
   embed,
   /** A label-budget curve of features. */

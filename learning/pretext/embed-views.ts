@@ -1,6 +1,6 @@
 /** Views through encoder and head in one pass: nothing in an encoder mixes examples, and one large product is faster. */
 import type { Tensor } from '@tensorflow/tfjs';
-import type { LossInputs, PretextContext } from '../contracts.ts';
+import type { PretextContext, ViewInputs } from '../contracts.ts';
 import { type DenseStack, denseApply } from '../encoders/dense-stack.ts';
 import type { Tensors } from '../engine/engine.ts';
 import type { Ops } from '../ops/ops.ts';
@@ -24,7 +24,7 @@ export function headOfViews(nn: Ops, params: Tensors, rows: Tensor, stack: Dense
 /** @returns projections of all views, one view's rows after the other's: [views · batch, dim] */
 export function projectViews(
   nn: Ops,
-  { params, views }: LossInputs,
+  { params, views }: ViewInputs,
   context: PretextContext<{ readonly projector: ProjectorSpec }>,
   groups: readonly [encoder: string, projector: string] = ['encoder', 'projector'],
 ): Tensor {

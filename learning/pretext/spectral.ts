@@ -6,7 +6,7 @@ import type { Tensor } from '@tensorflow/tfjs';
 import { z } from 'zod';
 import type { PretextContext, PretextTask, Shared, SharedStatistics } from '../contracts.ts';
 import type { Ops } from '../ops/ops.ts';
-import { projectViews } from './embed-views.ts';
+import { projectViews, splitViews } from './embed-views.ts';
 import { projectorGroup, projectorSchema, projectorStack } from './projector.ts';
 import { packedLength, packSymmetric, unpackSymmetric } from './symmetric.ts';
 
@@ -63,6 +63,21 @@ export function sharedSpectralLoss(
   return tf.add(tf.add(attraction(nn, clipped), linear), followed);
 }
 
+/**
+ * The loss on all data with a weight wᵢ for each image, Σ wᵢ = 1: −2·Σ wᵢ⟨c₁ᵢ, c₂ᵢ⟩ + ‖R‖²_F, R = ½·Σ wᵢ(c₁ᵢc₁ᵢᵀ + c₂ᵢc₂ᵢᵀ).
+ * With wᵢ = pₖ/B for the B images of participant k, these are Σ pₖ·attractionₖ and Σ pₖRₖ.
+ * @param weights [batch]
+ */
+export function weightedSpectralLoss(nn: Ops, projections: Tensor, mu: number, weights: Tensor): Tensor {
+  const { tf } = nn;
+  const clipped = clipRows(nn, projections, mu);
+  const [first, second] = splitViews(nn, clipped, 2) as [Tensor, Tensor];
+  const agreement = tf.sum(tf.mul(tf.sum(tf.mul(first, second), -1), weights));
+  const halved = tf.reshape(tf.div(tf.concat([weights, weights], 0), 2), [-1, 1]);
+  const correlation = nn.matMul(nn.tf.transpose(clipped), tf.mul(clipped, halved));
+  return tf.sub(tf.sum(tf.square(correlation)), tf.mul(agreement, 2));
+}
+
 const side = (context: PretextContext<SpectralSpec>): number => context.spec.projector.dim;
 
 /** R is a mean of terms of at most μ in Frobenius norm, and all that a participant must know of the others. */
@@ -76,6 +91,8 @@ const statistics: SharedStatistics<SpectralSpec> = {
   measure: (nn, inputs, context) => correlationOf(nn, clipRows(nn, projectViews(nn, inputs, context), context.spec.mu)),
   loss: (nn, inputs, context, shared) =>
     sharedSpectralLoss(nn, projectViews(nn, inputs, context), context.spec.mu, shared),
+  pooledLoss: (nn, inputs, context, weights) =>
+    weightedSpectralLoss(nn, projectViews(nn, inputs, context), context.spec.mu, weights),
 };
 
 export const spectral: PretextTask<SpectralSpec> = {

@@ -1,5 +1,5 @@
 /** The report's charts as Chart.js configurations: plain data, drawn when the page opens. */
-import { type MainJobResult, ROW_LABELS, ROWS, type RowName } from '../result.ts';
+import { type MainJobResult, ROWS, type RowName, rowLabels } from '../result.ts';
 
 const COLOURS: Readonly<Record<RowName, string>> = {
   pixels: '#94a3b8',
@@ -36,8 +36,9 @@ const percent = (x: number): number => Math.round(x * 1000) / 10;
 const axis = (text: string, more: object = {}): object => ({ title: { display: true, text }, ...more });
 
 function accuracyChart(result: MainJobResult): Chart {
+  const labels = rowLabels(result);
   const datasets = ROWS.map((row) => ({
-    label: ROW_LABELS[row],
+    label: labels[row],
     data: result.rows[row].mean.map(percent),
     borderColor: COLOURS[row],
     backgroundColor: COLOURS[row],
@@ -133,10 +134,12 @@ function partitionChart({ partitionMatrix, classes, partition }: MainJobResult):
 }
 
 /** Each participant alone, and the same participants together, in two ways: what who holds what does to each. */
-function togetherChart({ alone, rows, labelsPerClass }: MainJobResult): Chart {
+function togetherChart(result: MainJobResult): Chart {
+  const { alone, rows, labelsPerClass } = result;
+  const labels = rowLabels(result);
   const line = (row: RowName): object => ({
     type: 'line',
-    label: ROW_LABELS[row],
+    label: labels[row],
     data: alone.map(() => percent(rows[row].mean[0]!)),
     borderColor: COLOURS[row],
     backgroundColor: COLOURS[row],

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { LabelCurve } from '../../learning/evaluation/label-budget.ts';
 import { spentSentence } from '../privacy-spent.ts';
-import { type MainJobResult, pairedGain, ROW_LABELS, ROWS } from '../result.ts';
+import { controlSentence, type MainJobResult, pairedGain, ROWS, type RowName, rowLabels } from '../result.ts';
 import { chartsOf } from './charts.ts';
 import { confusionHtml, mapChart } from './embedding.ts';
 import { escapeHtml } from './html.ts';
@@ -28,15 +28,20 @@ const cell = (curve: LabelCurve, i: number): string =>
 
 function table(result: MainJobResult): string {
   const head = result.labelsPerClass.map((k) => `<th>${k} per class</th>`).join('');
+  const labels = rowLabels(result);
   const body = ROWS.map((row) => {
     const cells = result.labelsPerClass.map((_, i) => cell(result.rows[row], i)).join('');
-    return `<tr${row.startsWith('federated') ? ' class="ours"' : ''}><td>${escapeHtml(ROW_LABELS[row])}</td>${cells}</tr>`;
+    return `<tr${row.startsWith('federated') ? ' class="ours"' : ''}><td>${escapeHtml(labels[row])}</td>${cells}</tr>`;
   }).join('');
-  const gains = pairedGain(result.rows.federated, result.rows.scratch)
-    .map((g) => `<td>${g.mean >= 0 ? '+' : ''}${percent(g.mean)} <small>(se ${percent(g.standardError)})</small></td>`)
-    .join('');
+  const gains = (over: RowName): string =>
+    pairedGain(result.rows.federated, result.rows[over])
+      .map(
+        (g) => `<td>${g.mean >= 0 ? '+' : ''}${percent(g.mean)} <small>(se ${percent(g.standardError)})</small></td>`,
+      )
+      .join('');
   return `<table><thead><tr><th>test accuracy, % ± sd over draws</th>${head}</tr></thead><tbody>${body}
-<tr><td>gain of federated over scratch, paired by draw</td>${gains}</tr></tbody></table>`;
+<tr><td>gain of federated over scratch, paired by draw</td>${gains('scratch')}</tr>
+<tr><td>difference of federated to centralised, paired by draw</td>${gains('central')}</tr></tbody></table>`;
 }
 
 function facts(result: MainJobResult): string {
@@ -90,6 +95,7 @@ export function renderReport(result: MainJobResult, planText: string): string {
 <body><main><h1>Tacit</h1><p class="motto">learned without labels, shared without showing</p>
 <dl class="facts">${facts(result)}</dl>
 <section><h2>What the labels were worth</h2>${table(result)}${quick}
+<p class="note">${escapeHtml(controlSentence(result))}</p>
 <p class="note">Accuracy on ${result.testImages} held-out images, touched once at the end. What was chosen, was chosen on a validation split of the training images:</p><ul class="note">${chosen}</ul></section>
 ${explanation(result)}
 ${sections}

@@ -13,12 +13,11 @@ import { type Model, modelOf } from '../../model.ts';
 import { under, within } from '../../names.ts';
 import { localRateAt } from '../../schedule.ts';
 import { sharedGradientProgram, sharedStepProgram, statisticsOf } from '../../shared-step.ts';
-import { drawStep, scalarsAt, select, stateNames } from '../../train-step.ts';
+import { scalarsAt, select, stateNames } from '../../train-step.ts';
 import { allFinite } from '../arrays.ts';
-import { wrapAroundBatches } from '../batches.ts';
 import type { JobContext } from '../job.ts';
 import { meanOf, requireEnough, runSteps, trainingStreams } from '../self-supervised.ts';
-import { isLocal, parameterInputs, sharedStreams } from './statistics.ts';
+import { isLocal, parameterInputs, sharedBatch } from './statistics.ts';
 import { deltaOf, type TrainInput, type TrainOutput } from './train.ts';
 
 /** What the round says of everybody, and what this participant said of itself. */
@@ -56,12 +55,9 @@ async function exactStep(input: SharedInput, source: DataSource, model: Model, c
   const { plan, round } = input;
   const program = await context.load(sharedGradientProgram(plan));
   await program.set(parameterInputs(model, input.model));
-  const streams = sharedStreams(input);
-  const { image } = await source.read(wrapAroundBatches(source.length, plan.training.batch, streams.batches)());
   const { 'scalars/learningRate': _, ...scalars } = scalarsAt(plan, round);
   const outputs = await program.run({
-    'batch/images': image,
-    ...drawStep(plan, streams.draws),
+    ...(await sharedBatch(plan, source, input)),
     ...scalars,
     ...sharedInputs(input, source),
   });

@@ -47,9 +47,19 @@ export const isLocal = ({ strategy }: Plan): boolean =>
 export const parameterInputs = (model: Model, global: NamedArrays): NamedArrays =>
   under('params', select(model, pick(global, model.aggregated, 'the model'), true));
 
+/** Which batch a participant draws. */
+export type BatchName = Pick<StatisticsInput, 'seed' | 'participant' | 'round' | 'attempt'>;
+
 /** The streams of the batch that both exchanges of a round in exact mode are about. */
-export const sharedStreams = ({ seed, participant, round, attempt }: StatisticsInput): Streams =>
+const sharedStreams = ({ seed, participant, round, attempt }: BatchName): Streams =>
   trainingStreams(seed, participant, round, attempt);
+
+/** `batch/images` and `draws/…` of that batch. */
+export async function sharedBatch(plan: Plan, source: DataSource, name: BatchName): Promise<NamedArrays> {
+  const streams = sharedStreams(name);
+  const { image } = await source.read(wrapAroundBatches(source.length, plan.training.batch, streams.batches)());
+  return { 'batch/images': image, ...drawStep(plan, streams.draws) };
+}
 
 /** Mean statistics over `count` batches. */
 async function meanOver(

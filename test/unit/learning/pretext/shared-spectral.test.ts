@@ -1,6 +1,11 @@
 /** The spectral loss from shared statistics: what the participants' shares add up to, and which gradient each has. */
 import { describe, expect, it } from 'vitest';
-import { sharedSpectralLoss, spectral, spectralLoss } from '../../../../learning/pretext/spectral.ts';
+import {
+  sharedSpectralLoss,
+  spectral,
+  spectralLoss,
+  weightedSpectralLoss,
+} from '../../../../learning/pretext/spectral.ts';
 import { packedLength, packSymmetric, unpackSymmetric } from '../../../../learning/pretext/symmetric.ts';
 import { stream } from '../../../../protocol/random.ts';
 import type { NDArray } from '../../../../protocol/tensors.ts';
@@ -104,6 +109,54 @@ describe.each(BACKENDS)('sharedSpectralLoss on %s', (backend) => {
       const wanted = slope(expected, Float64Array.from(now.data), along, 1e-5);
       expect(Math.abs(dot(gradients[0]!, along) - wanted) / frobenius(gradients[0]!)).toBeLessThan(1e-4);
     }
+  });
+});
+
+describe.each(BACKENDS)('weightedSpectralLoss on %s', (backend) => {
+  const rng = stream(7, 'weighted');
+  const z = SHARES.map((_, k) => randomArray(rng, [2 * BATCH, DIM], 0.4 + 0.5 * k));
+  /** All first views of everybody, then all second ones: [2 · everybody's images, dim]. */
+  const together = (parts: readonly ArrayLike<number>[]): Float32Array => {
+    const half = BATCH * DIM;
+    const view = (at: number) => parts.flatMap((part) => Array.from(part).slice(at, at + half));
+    return Float32Array.from([...view(0), ...view(half)]);
+  };
+  const all = Float64Array.from(z.flatMap(({ data }) => [...data]));
+  const shape = [2 * BATCH * SHARES.length, DIM];
+  const lossOf = (weights: readonly number[], data: Float32Array, rows: readonly number[]) =>
+    differentiate(backend, [{ dtype: 'float32', shape: rows, data }], undefined, (nn, [x]) =>
+      weightedSpectralLoss(nn, x!, MU, nn.tf.tensor1d([...weights])),
+    );
+  const spread = (shares: readonly number[]): number[] =>
+    shares.flatMap((share) => Array.from({ length: BATCH }, () => share / BATCH));
+
+  it('is the loss on all data, with its gradient', async () => {
+    const { value, shape: scalar, gradients } = await lossOf(spread(SHARES), together(z.map((x) => x.data)), shape);
+    expect(Math.abs(value[0]! - globalLoss(all))).toBeLessThan(1e-5);
+    expect(scalar).toEqual([]);
+    for (let trial = 0; trial < 4; trial++) {
+      const along = randomArray(rng, [all.length]).data;
+      const parts = SHARES.map((_, k) => along.subarray((k * all.length) / 3, ((k + 1) * all.length) / 3));
+      const expected = slope(globalLoss, all, along, 1e-5);
+      const got = dot(gradients[0]!, together(parts));
+      expect(Math.abs(got - expected) / frobenius(gradients[0]!)).toBeLessThan(1e-4);
+    }
+  });
+
+  it('tells weights apart, and is the plain loss where they are equal', async () => {
+    const data = together(z.map((x) => x.data));
+    const even = (await lossOf(spread([1 / 3, 1 / 3, 1 / 3]), data, shape)).value[0]!;
+    const rows = toMatrix({ shape, data });
+    const half = rows.length / 2;
+    expect(even).toBeCloseTo(naiveSpectral(rows.slice(0, half), rows.slice(half), MU), 5);
+    expect(Math.abs(even - globalLoss(all))).toBeGreaterThan(0.01);
+  });
+
+  it('an image of weight 0 does not count', async () => {
+    const [first] = z as [NDArray];
+    const alone = (await lossOf(spread([1]), Float32Array.from(first.data), [2 * BATCH, DIM])).value[0]!;
+    const data = together(z.map((x) => x.data));
+    expect((await lossOf(spread([1, 0, 0]), data, shape)).value[0]!).toBeCloseTo(alone, 5);
   });
 });
 
