@@ -8,14 +8,31 @@ import { IDENTIFIER } from './ids.ts';
 
 const LABEL = /^[a-z0-9-]{1,32}$/;
 
-const prefixOf = (label: string): Uint8Array => {
+/** By label: there are some twenty. */
+const prefixes = new Map<string, Uint8Array>();
+
+function prefixOf(label: string): Uint8Array {
+  const before = prefixes.get(label);
+  if (before) return before;
   if (!LABEL.test(label)) throw new RangeError(`not a label: ${label}`);
-  return utf8(`fsa/1/${label}\0`);
-};
+  const prefix = utf8(`fsa/1/${label}\0`);
+  prefixes.set(label, prefix);
+  return prefix;
+}
 
 /** The canonical bytes of a labelled tuple of fields. */
 export function canon(label: string, ...fields: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  return concat(prefixOf(label), ...fields.flatMap((field) => [u32le(field.length), field]));
+  const prefix = prefixOf(label);
+  const bytes = new Uint8Array(fields.reduce((n, field) => n + 4 + field.length, prefix.length));
+  const view = new DataView(bytes.buffer);
+  bytes.set(prefix);
+  let at = prefix.length;
+  for (const field of fields) {
+    view.setUint32(at, field.length, true);
+    bytes.set(field, at + 4);
+    at += 4 + field.length;
+  }
+  return bytes;
 }
 
 /** The fields of canonical bytes with this label. @throws TacitError wire/malformed if they are anything else */

@@ -50,6 +50,18 @@ export function checkShared<T extends Uint8Array>(shared: T): T {
   return shared;
 }
 
+/** All shared values or none: those that were made are erased when one cannot be. */
+export async function allShared(
+  exchanges: readonly Promise<Uint8Array<ArrayBuffer>>[],
+): Promise<Uint8Array<ArrayBuffer>[]> {
+  const settled = await Promise.allSettled(exchanges);
+  const made = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  const failed = settled.find((one) => one.status === 'rejected');
+  if (!failed) return made;
+  for (const shared of made) shared.fill(0);
+  throw failed.reason;
+}
+
 function withoutSign(point: Uint8Array): Uint8Array {
   const y = point.slice();
   y[31]! &= 0x7f;

@@ -3,10 +3,10 @@ import {
   createCipheriv,
   createDecipheriv,
   createHash,
+  createHmac,
   createPrivateKey,
   createPublicKey,
   diffieHellman,
-  hkdfSync,
   type KeyObject,
   randomFillSync,
   sign,
@@ -15,10 +15,11 @@ import {
 import { concat, equalBytes, fromHex, toBase64Url } from '../bytes.ts';
 import { TacitError } from '../errors.ts';
 import { applyMasks } from '../node/masks.ts';
-import { checkShared, isCanonicalSignature, isUsableEd25519Key } from './curves.ts';
+import { allShared, checkShared, isCanonicalSignature, isUsableEd25519Key } from './curves.ts';
 import type { CryptoProvider, KeyPair } from './provider.ts';
 
 const TAG_BYTES = 16;
+const HASH_BYTES = 32;
 
 /** DER before a raw 32-byte secret key: PKCS #8 of RFC 8410. */
 const DER = {
@@ -71,8 +72,48 @@ function secretOf(curve: Curve, raw: Uint8Array): KeyObject {
 const publicOf = (curve: Curve, raw: Uint8Array): KeyObject =>
   createPublicKey({ key: { kty: 'OKP', crv: CRV[curve], x: toBase64Url(key32(raw)) }, format: 'jwk' });
 
+/** What it takes to import a public key again and again: each of a roster meets each of its secrets. */
+const importedX25519 = new Map<string, KeyObject>();
+const MAX_IMPORTED = 1024;
+
+function x25519PublicOf(raw: Uint8Array): KeyObject {
+  const name = toBase64Url(key32(raw));
+  const before = importedX25519.get(name);
+  if (before) return before;
+  if (importedX25519.size >= MAX_IMPORTED) importedX25519.clear();
+  const key = publicOf('x25519', raw);
+  importedX25519.set(name, key);
+  return key;
+}
+
+/** One exchange. @throws TacitError auth/bad-key if it fails or gives zero */
+function exchange(privateKey: KeyObject, publicKey: Uint8Array): Uint8Array<ArrayBuffer> {
+  const keys = { privateKey, publicKey: x25519PublicOf(publicKey) };
+  let shared: Uint8Array<ArrayBuffer>;
+  try {
+    shared = own(diffieHellman(keys));
+  } catch (cause) {
+    throw new TacitError('auth/bad-key', 'the key exchange fails', { cause });
+  }
+  return checkShared(shared);
+}
+
 function randomBytes(length: number): Uint8Array<ArrayBuffer> {
   return randomFillSync(new Uint8Array(length));
+}
+
+/** RFC 5869. `hkdfSync` makes key objects of what it is given, which takes twice as long. */
+function hkdf(ikm: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
+  const key = createHmac('sha256', salt).update(ikm).digest();
+  const output = new Uint8Array(length);
+  let block: Uint8Array = new Uint8Array(0);
+  for (let at = 0, count = 1; at < length; at += HASH_BYTES, count++) {
+    block = createHmac('sha256', key).update(block).update(info).update(Uint8Array.of(count)).digest();
+    output.set(block.subarray(0, length - at), at);
+  }
+  key.fill(0);
+  block.fill(0);
+  return output;
 }
 
 function keyPair(curve: Curve, given?: Uint8Array): KeyPair {
@@ -108,8 +149,7 @@ export const nodeCrypto: CryptoProvider = {
   name: 'node',
   randomBytes,
   sha256: async (bytes) => own(createHash('sha256').update(bytes).digest()),
-  // at once: a few microseconds, which the way to another thread would multiply
-  hkdfSha256: async (ikm, salt, info, length) => new Uint8Array(hkdfSync('sha256', ikm, salt, info, length)),
+  hkdfSha256: async (ikm, salt, info, length) => hkdf(ikm, salt, info, length),
 
   async aes256gcmSeal(key, nonce, plaintext, associated) {
     const cipher = createCipheriv('aes-256-gcm', key, nonce);
@@ -134,15 +174,10 @@ export const nodeCrypto: CryptoProvider = {
   applyMasks,
 
   x25519KeyPair: async (secret) => keyPair('x25519', secret),
-  async x25519(secretKey, publicKey) {
-    const keys = { privateKey: secretOf('x25519', secretKey), publicKey: publicOf('x25519', publicKey) };
-    let shared: Uint8Array<ArrayBuffer>;
-    try {
-      shared = own(diffieHellman(keys));
-    } catch (cause) {
-      throw new TacitError('auth/bad-key', 'the key exchange fails', { cause });
-    }
-    return checkShared(shared);
+  x25519: async (secretKey, publicKey) => exchange(secretOf('x25519', secretKey), publicKey),
+  async x25519Each(secretKey, publicKeys) {
+    const secret = secretOf('x25519', secretKey);
+    return allShared(publicKeys.map(async (publicKey) => exchange(secret, publicKey)));
   },
 
   ed25519KeyPair: async (seed) => keyPair('ed25519', seed),

@@ -42,6 +42,8 @@ export interface CryptoProvider {
   x25519KeyPair(secret?: Uint8Array): Promise<KeyPair>;
   /** The raw 32-byte shared value (RFC 7748). @throws TacitError auth/bad-key if it is zero */
   x25519(secretKey: Uint8Array, publicKey: Uint8Array): Promise<Uint8Array<ArrayBuffer>>;
+  /** `x25519` of one secret with each of these keys, in their order. The secret is taken in once, which costs as much as an exchange. */
+  x25519Each(secretKey: Uint8Array, publicKeys: readonly Uint8Array[]): Promise<Uint8Array<ArrayBuffer>[]>;
   /** A fresh pair, or the one of a 32-byte seed; the secret key is the seed (RFC 8032). */
   ed25519KeyPair(seed?: Uint8Array): Promise<KeyPair>;
   ed25519Sign(secretKey: Uint8Array, message: Uint8Array): Promise<Uint8Array<ArrayBuffer>>;

@@ -5,7 +5,7 @@
 import nacl from 'tweetnacl';
 import { concat, fromHex } from '../bytes.ts';
 import { TacitError } from '../errors.ts';
-import { checkShared, isCanonicalSignature, isUsableEd25519Key } from './curves.ts';
+import { allShared, checkShared, isCanonicalSignature, isUsableEd25519Key } from './curves.ts';
 import { counterAt, type Mask, PIECE_WORDS, ringAdder } from './masks.ts';
 import type { CryptoProvider, KeyPair } from './provider.ts';
 
@@ -20,7 +20,7 @@ const PKCS8 = {
 type CurveName = keyof typeof PKCS8;
 type CurveOperations = Pick<
   CryptoProvider,
-  'x25519KeyPair' | 'x25519' | 'ed25519KeyPair' | 'ed25519Sign' | 'ed25519Verify'
+  'x25519KeyPair' | 'x25519Each' | 'ed25519KeyPair' | 'ed25519Sign' | 'ed25519Verify'
 >;
 
 /** WebCrypto's types want bytes that are not shared between threads; nothing here ever is. */
@@ -52,10 +52,9 @@ const secretKeyOf = (curve: CurveName, secret: Uint8Array): Promise<CryptoKey> =
     curve === 'Ed25519' ? 'sign' : 'deriveBits',
   ]);
 
-async function deriveX25519(secret: Uint8Array, publicKey: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
-  const key = await secretKeyOf('X25519', secret);
+async function deriveX25519(secret: CryptoKey, publicKey: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
   const other = await subtle().importKey('raw', key32(publicKey), { name: 'X25519' }, false, []);
-  return new Uint8Array(await subtle().deriveBits({ name: 'X25519', public: other }, key, 256));
+  return new Uint8Array(await subtle().deriveBits({ name: 'X25519', public: other }, secret, 256));
 }
 
 /** The public key of a seed: WebCrypto gives it only in a JSON web key. */
@@ -64,18 +63,25 @@ async function ed25519PublicKey(seed: Uint8Array): Promise<Uint8Array<ArrayBuffe
   return Uint8Array.from(atob((x ?? '').replaceAll('-', '+').replaceAll('_', '/')), (c) => c.charCodeAt(0));
 }
 
-const platformX25519: Pick<CurveOperations, 'x25519KeyPair' | 'x25519'> = {
+const platformX25519: Pick<CurveOperations, 'x25519KeyPair' | 'x25519Each'> = {
   async x25519KeyPair(secret = randomBytes(32)) {
-    return { publicKey: await deriveX25519(secret, BASE_POINT), secretKey: secret.slice() };
+    return {
+      publicKey: await deriveX25519(await secretKeyOf('X25519', secret), BASE_POINT),
+      secretKey: secret.slice(),
+    };
   },
-  async x25519(secretKey, publicKey) {
-    let shared: Uint8Array<ArrayBuffer>;
-    try {
-      shared = await deriveX25519(secretKey, publicKey);
-    } catch (cause) {
-      throw new TacitError('auth/bad-key', 'the key exchange fails', { cause });
-    }
-    return checkShared(shared);
+  async x25519Each(secretKey, publicKeys) {
+    const secret = await secretKeyOf('X25519', secretKey);
+    const exchange = async (publicKey: Uint8Array): Promise<Uint8Array<ArrayBuffer>> => {
+      let shared: Uint8Array<ArrayBuffer>;
+      try {
+        shared = await deriveX25519(secret, publicKey);
+      } catch (cause) {
+        throw new TacitError('auth/bad-key', 'the key exchange fails', { cause });
+      }
+      return checkShared(shared);
+    };
+    return allShared(publicKeys.map(exchange));
   },
 };
 
@@ -96,12 +102,14 @@ const platformEd25519: Pick<CurveOperations, 'ed25519KeyPair' | 'ed25519Sign' | 
   },
 };
 
-const naclX25519: Pick<CurveOperations, 'x25519KeyPair' | 'x25519'> = {
+const naclX25519: Pick<CurveOperations, 'x25519KeyPair' | 'x25519Each'> = {
   async x25519KeyPair(secret = randomBytes(32)): Promise<KeyPair> {
     return { publicKey: plain(nacl.scalarMult.base(key32(secret))), secretKey: secret.slice() };
   },
-  async x25519(secretKey, publicKey) {
-    return checkShared(plain(nacl.scalarMult(key32(secretKey), key32(publicKey))));
+  async x25519Each(secretKey, publicKeys) {
+    const exchange = async (other: Uint8Array): Promise<Uint8Array<ArrayBuffer>> =>
+      checkShared(plain(nacl.scalarMult(key32(secretKey), key32(other))));
+    return allShared(publicKeys.map(exchange));
   },
 };
 
@@ -215,7 +223,8 @@ export function createWebCrypto(curves: 'auto' | 'platform' | 'tweetnacl' = 'aut
     },
     applyMasks,
     x25519KeyPair: async (secret) => (await x25519()).x25519KeyPair(secret),
-    x25519: async (secretKey, publicKey) => (await x25519()).x25519(secretKey, publicKey),
+    x25519: async (secretKey, publicKey) => (await (await x25519()).x25519Each(secretKey, [publicKey]))[0]!,
+    x25519Each: async (secretKey, publicKeys) => (await x25519()).x25519Each(secretKey, publicKeys),
     ed25519KeyPair: async (seed) => (await ed25519()).ed25519KeyPair(seed),
     ed25519Sign: async (secretKey, message) => (await ed25519()).ed25519Sign(secretKey, message),
     async ed25519Verify(publicKey, message, signature) {

@@ -18,15 +18,20 @@ for (let power = 0, x = 1; power < 255; power++) {
 
 /** The coefficients λᵢ with P(at) = Σ λᵢ·P(xᵢ) for every polynomial P of degree below the number of points. */
 export function lagrangeBasis(points: readonly number[], at: number): Uint8Array {
-  return Uint8Array.from(points, (xi) => {
-    let log = 0;
-    for (const xj of points) {
-      if (xj === xi) continue;
-      if (xj === at) return 0;
-      log += LOG[at ^ xj]! + 255 - LOG[xi ^ xj]!;
+  const exact = points.indexOf(at);
+  if (exact >= 0) return Uint8Array.from(points, (_, i) => (i === exact ? 1 : 0));
+  // λᵢ = Π over j ≠ i of (at − xⱼ)/(xᵢ − xⱼ), by logarithms; each difference of two points serves both of them
+  const below = new Uint32Array(points.length);
+  let above = 0;
+  for (const [i, xi] of points.entries()) {
+    above += LOG[at ^ xi]!;
+    for (let j = 0; j < i; j++) {
+      const log = LOG[xi ^ points[j]!]!;
+      below[i]! += log;
+      below[j]! += log;
     }
-    return EXP[log % 255]!;
-  });
+  }
+  return Uint8Array.from(points, (xi, i) => EXP[(above - LOG[at ^ xi]! + 255 * points.length - below[i]!) % 255]!);
 }
 
 /** Σ λᵢ·rowᵢ, byte by byte over the first `length` bytes. */

@@ -85,18 +85,22 @@ export async function admitGroup(
   return entries;
 }
 
-/** The secrets shared with another participant. @throws TacitError auth/bad-key if a key of its gives zero */
-export async function pairWith(
+/** The secrets shared with each other participant of a group. @throws TacitError auth/bad-key if a key of theirs gives zero */
+export async function pairWithAll(
   { crypto }: ParticipantOptions,
   vault: Vault,
   keys: OwnKeys,
-  entry: Advertisement,
-): Promise<Peer> {
-  const maskSecrets = await Promise.all(
-    keys.mask.map(async ({ secretKey }, e) => vault.keep(await crypto.x25519(secretKey, entry.maskKeys[e]!))),
-  );
-  const channel = vault.keep(await crypto.x25519(keys.channel.secretKey, entry.channelKey));
-  return { entry, maskSecrets, boxKey: vault.keep(boxKey(channel)) };
+  others: readonly Advertisement[],
+): Promise<Peer[]> {
+  const exchange = async (own: KeyPair, keyOf: (entry: Advertisement) => Uint8Array): Promise<Uint8Array[]> =>
+    (await crypto.x25519Each(own.secretKey, others.map(keyOf))).map(vault.keep);
+  const channels = await exchange(keys.channel, ({ channelKey }) => channelKey);
+  const masks = await Promise.all(keys.mask.map((own, e) => exchange(own, ({ maskKeys }) => maskKeys[e]!)));
+  return others.map((entry, i) => ({
+    entry,
+    maskSecrets: masks.map((ofExchange) => ofExchange[i]!),
+    boxKey: vault.keep(boxKey(channels[i]!)),
+  }));
 }
 
 /** Draws b, splits both secrets of every exchange and boxes the shares. */

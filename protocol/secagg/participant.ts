@@ -25,7 +25,7 @@ import {
   type OwnGroup,
   type OwnKeys,
   type Peer,
-  pairWith,
+  pairWithAll,
   shareSecrets,
 } from './participant-keys.ts';
 import { advance, type ParticipantEvent, type ParticipantState } from './participant-state.ts';
@@ -163,10 +163,8 @@ class Session implements ParticipantSession {
     const entries = await admitGroup(options, own, body);
     const self = entries.findIndex((entry) => equalBytes(entry.identity, own.identity));
     const sessionId = await sessionIdOf(options.crypto, options.offerHash, entries);
-    const peers: (Peer | undefined)[] = [];
-    for (const [i, entry] of entries.entries()) {
-      peers.push(i === self ? undefined : await pairWith(options, vault, keys, entry));
-    }
+    const peers: (Peer | undefined)[] = await pairWithAll(options, vault, keys, entries.toSpliced(self, 1));
+    peers.splice(self, 0, undefined);
     this.take({ type: 'roster', group: { size: entries.length, self, floor: floorOf(options) } });
     const base = { sessionId, entries, self, peers };
     const shared = await shareSecrets(options, vault, keys, base);

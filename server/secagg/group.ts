@@ -39,6 +39,7 @@ import {
   survivorsStatement,
 } from '../../protocol/secagg/statements.ts';
 import { openSum } from './opening.ts';
+import { prepareUnmasking } from './unmask.ts';
 
 export interface GroupOptions {
   readonly crypto: CryptoProvider;
@@ -172,6 +173,8 @@ class RunningGroup implements Group {
     this.startHash = startHash.slice();
     this.agreements = new Map();
     const members = this.state.survivors;
+    const lost = this.state.members.length - members.length;
+    prepareUnmasking(members.length, lost, this.options.exchanges[exchange]!, this.options);
     const signature = await identity.sign(survivorsStatement(sessionId, exchange, await this.survivorsHash(members)));
     const body = encodeSurvivors({ exchange, members, signature }, this.size);
     return toAll(members, () => body);

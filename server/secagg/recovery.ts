@@ -34,11 +34,13 @@ interface RecoveredSecrets {
 /** Shares of a survivor's b: `selfShares` are in the order of the survivors, without the giver in a group of 256. */
 function selfShares({ entries, survivors, answers }: Recovery, of: number): Contribution[] {
   const noOwn = sharesOf(entries.length) < entries.length;
-  return [...answers].flatMap(([from, { selfShares: given }]) => {
-    const listed = noOwn ? survivors.filter((v) => v !== from) : survivors;
-    const share = given[listed.indexOf(of)];
-    return share ? [{ from, share }] : [];
-  });
+  const place = survivors.indexOf(of);
+  const contributions: Contribution[] = [];
+  for (const [from, { selfShares: given }] of answers) {
+    const share = noOwn && from === of ? undefined : given[noOwn && from < of ? place - 1 : place];
+    if (share) contributions.push({ from, share });
+  }
+  return contributions;
 }
 
 /** Undefined if no secret can be recovered from what there is. The caller erases what it is given. */

@@ -40,8 +40,12 @@ async function masksOf(crypto: CryptoProvider, { context, survivors, own, lost }
     masks.push({ key: await maskKey(crypto, b, selfInfo(context, identity)), sign: -1 });
   }
   for (const { index, identity, secretKey } of lost) {
-    for (const survivor of survivors) {
-      const shared = await crypto.x25519(secretKey, survivor.maskKey);
+    const exchanged = await crypto.x25519Each(
+      secretKey,
+      survivors.map((survivor) => survivor.maskKey),
+    );
+    for (const [i, survivor] of survivors.entries()) {
+      const shared = exchanged[i]!;
       const first = survivor.index < index; // then the survivor has added the mask
       const info = first
         ? pairInfo(context, survivor.identity, identity)

@@ -1,14 +1,12 @@
-/** Entry of an unmasking thread: takes masks off a vector of its own, which starts at zero, until it is asked for it. */
-import { parentPort, workerData } from 'node:worker_threads';
+/** Entry of an unmasking thread: takes masks off a vector of its own, which starts at zero, until it is asked for it; then off another. */
+import { parentPort } from 'node:worker_threads';
 import { nodeCrypto } from '../../protocol/crypto/node.ts';
 import { type Removal, removeMasks } from './removal.ts';
 
-/** What the thread is started with. */
-export interface UnmaskStart {
-  readonly words: number;
-}
-
-export type ToUnmasker = { readonly kind: 'part'; readonly removal: Removal } | { readonly kind: 'end' };
+export type ToUnmasker =
+  | { readonly kind: 'begin'; readonly words: number }
+  | { readonly kind: 'part'; readonly removal: Removal }
+  | { readonly kind: 'end' };
 /** `ready` for another part, or the vector. */
 export type FromUnmasker =
   | { readonly kind: 'ready' }
@@ -16,19 +14,23 @@ export type FromUnmasker =
 
 if (parentPort) {
   const port = parentPort;
-  const words = new Int32Array((workerData as UnmaskStart).words);
+  let words = new Int32Array(0);
   const post = (message: FromUnmasker, move: ArrayBuffer[] = []): void => port.postMessage(message, move);
-  port.on('message', (message: ToUnmasker) => {
-    if (message.kind === 'end') {
-      post({ kind: 'vector', words }, [words.buffer]);
-      return;
+  const takeOff = async (removal: Removal): Promise<void> => {
+    await removeMasks(nodeCrypto, removal, words);
+    for (const { b } of removal.own) b.fill(0);
+    for (const { secretKey } of removal.lost) secretKey.fill(0);
+  };
+  port.on('message', async (message: ToUnmasker) => {
+    switch (message.kind) {
+      case 'begin':
+        words = new Int32Array(message.words);
+        return post({ kind: 'ready' });
+      case 'part':
+        await takeOff(message.removal);
+        return post({ kind: 'ready' });
+      case 'end':
+        return post({ kind: 'vector', words }, [words.buffer]);
     }
-    const { removal } = message;
-    void removeMasks(nodeCrypto, removal, words).then(() => {
-      for (const { b } of removal.own) b.fill(0);
-      for (const { secretKey } of removal.lost) secretKey.fill(0);
-      post({ kind: 'ready' });
-    });
   });
-  post({ kind: 'ready' });
 }

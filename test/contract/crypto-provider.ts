@@ -245,6 +245,19 @@ export function cryptoContract(name: string, crypto: CryptoProvider): void {
       expect(() => checkX25519Key(fromHex(hex))).toThrow(expect.objectContaining({ code: 'auth/bad-key' }));
     });
 
+    test('X25519 of one secret with each of several keys, or with none if one of them is of small order', async () => {
+      const secret = fromHex(X25519[0][0]);
+      const keys = X25519.map(([, u]) => fromHex(u));
+      const each = await crypto.x25519Each(secret, keys);
+      expect(each.map(toHex)).toEqual(
+        await Promise.all(keys.map(async (key) => toHex(await crypto.x25519(secret, key)))),
+      );
+      expect(await crypto.x25519Each(secret, [])).toEqual([]);
+      for (const bad of [...LOW_ORDER_X25519.map(fromHex), new Uint8Array(31)]) {
+        await expect(crypto.x25519Each(secret, [...keys, bad])).rejects.toMatchObject({ code: 'auth/bad-key' });
+      }
+    });
+
     test.each(ED25519)('Ed25519 known answers (%#)', async (seed, publicKey, message, signature) => {
       const pair = await crypto.ed25519KeyPair(fromHex(seed));
       expect(toHex(pair.publicKey)).toBe(publicKey);
