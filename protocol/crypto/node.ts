@@ -69,26 +69,32 @@ function secretOf(curve: Curve, raw: Uint8Array): KeyObject {
   return jwkComputesPublic ? secretFromJwk(curve, raw) : secretFromDer(curve, raw);
 }
 
-const publicOf = (curve: Curve, raw: Uint8Array): KeyObject =>
-  createPublicKey({ key: { kty: 'OKP', crv: CRV[curve], x: toBase64Url(key32(raw)) }, format: 'jwk' });
-
-/** What it takes to import a public key again and again: each of a roster meets each of its secrets. */
-const importedX25519 = new Map<string, KeyObject>();
+/** Public keys as they were imported: those of a roster meet each of its secrets, those of identities verify every statement. */
+const imported = new Map<string, KeyObject>();
 const MAX_IMPORTED = 1024;
 
-function x25519PublicOf(raw: Uint8Array): KeyObject {
-  const name = toBase64Url(key32(raw));
-  const before = importedX25519.get(name);
+function publicOf(curve: Curve, raw: Uint8Array): KeyObject {
+  const x = toBase64Url(key32(raw));
+  const before = imported.get(curve + x);
   if (before) return before;
-  if (importedX25519.size >= MAX_IMPORTED) importedX25519.clear();
-  const key = publicOf('x25519', raw);
-  importedX25519.set(name, key);
+  if (imported.size >= MAX_IMPORTED) imported.clear();
+  const key = createPublicKey({ key: { kty: 'OKP', crv: CRV[curve], x }, format: 'jwk' });
+  imported.set(curve + x, key);
+  return key;
+}
+
+/** Keys that sign, as they were imported. Those of identities live as long as they do; secrets of a round are never kept here. */
+const signing = new WeakMap<Uint8Array, KeyObject>();
+
+function signingKey(raw: Uint8Array): KeyObject {
+  const key = signing.get(raw) ?? secretOf('ed25519', raw);
+  signing.set(raw, key);
   return key;
 }
 
 /** One exchange. @throws TacitError auth/bad-key if it fails or gives zero */
 function exchange(privateKey: KeyObject, publicKey: Uint8Array): Uint8Array<ArrayBuffer> {
-  const keys = { privateKey, publicKey: x25519PublicOf(publicKey) };
+  const keys = { privateKey, publicKey: publicOf('x25519', publicKey) };
   let shared: Uint8Array<ArrayBuffer>;
   try {
     shared = own(diffieHellman(keys));
@@ -181,7 +187,7 @@ export const nodeCrypto: CryptoProvider = {
   },
 
   ed25519KeyPair: async (seed) => keyPair('ed25519', seed),
-  ed25519Sign: async (secretKey, message) => own(sign(null, message, secretOf('ed25519', secretKey))),
+  ed25519Sign: async (secretKey, message) => own(sign(null, message, signingKey(secretKey))),
   async ed25519Verify(publicKey, message, signature) {
     if (!isUsableEd25519Key(publicKey) || !isCanonicalSignature(signature)) return false;
     return verifiedOnce(publicKey, message, signature);
