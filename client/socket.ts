@@ -119,8 +119,7 @@ function connectionOver(socket: Socket, remote: string): Connection {
     async send(frame) {
       if (frame.length > LIMITS.frameBytes) throw new TacitError('wire/too-large', `frame of ${frame.length} bytes`);
       if (endReason !== undefined) throw closed();
-      // a copy: the socket may write later, and the caller may use its array again
-      socket.emit('frame', frame.slice());
+      socket.emit('frame', frame);
       while (unsentBytes(socket) > HIGH_WATER_BYTES) {
         await new Promise((resolve) => setTimeout(resolve, DRAIN_POLL_MS));
         if (endReason !== undefined) throw closed();

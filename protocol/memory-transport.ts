@@ -63,7 +63,7 @@ function createInbox(onReceiverFailure: (reason: string) => void): Inbox {
     },
     push(frame) {
       if (stopped || endReason !== undefined) return Promise.reject(closedError());
-      queue.push(frame.slice());
+      queue.push(frame);
       void pump();
       if (queue.length < HIGH_WATER) return Promise.resolve();
       return new Promise((resolve, reject) => waiting.push({ resolve, reject }));

@@ -8,7 +8,10 @@ export interface Connection {
   /** For logs: an address or a name, never a secret. */
   readonly remote: string;
   readonly closed: boolean;
-  /** Resolves when the transport can take more (backpressure). Rejects with `net/closed` once the connection has ended. */
+  /**
+   * Resolves when the transport can take more (backpressure). Rejects with `net/closed` once the connection has ended.
+   * The frame is the connection's from then on, which may send it later: nobody writes to it any more.
+   */
   send(frame: Uint8Array): Promise<void>;
   /** Exactly one receiver; frames that come before it is set are kept. */
   onFrame(receive: (frame: Uint8Array) => void): void;

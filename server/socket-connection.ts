@@ -111,8 +111,7 @@ export function connectionOver(socket: Socket, options: SocketConnectionOptions)
     async send(frame) {
       if (frame.length > LIMITS.frameBytes) throw new TacitError('wire/too-large', `frame of ${frame.length} bytes`);
       if (endReason !== undefined || closeReason !== undefined) throw closedError(endReason ?? closeReason ?? '');
-      // A copy: the socket writes later, and the caller may use its array again.
-      socket.emit('frame', Buffer.from(frame));
+      socket.emit('frame', Buffer.from(frame.buffer, frame.byteOffset, frame.length));
       const held = unsent();
       if (held > CUT_OFF_BYTES) cutOff('the peer does not read');
       if (held > PAUSE_BYTES) await new Promise<void>((resolve, reject) => waiting.push({ resolve, reject }));

@@ -3,9 +3,10 @@
  * proxies by HTTPS_PROXY and NO_PROXY, and a reason in plain words when it does not work.
  */
 import { HttpsProxyAgent } from 'https-proxy-agent';
+import { NodeWebSocket } from 'socket.io-client';
 import { TacitError } from '../../protocol/errors.ts';
 import type { Connection } from '../../protocol/transport.ts';
-import { parseAddress } from '../address.ts';
+import { isLoopback, parseAddress } from '../address.ts';
 import { openSocket } from '../socket.ts';
 import { proxyFor } from './proxy.ts';
 
@@ -15,6 +16,18 @@ export interface ConnectOptions {
   /** Address of an HTTP proxy; default: by the environment. `false`: none whatever the environment says. */
   readonly proxy?: string | false;
   readonly signal?: AbortSignal;
+}
+
+/**
+ * WebSockets whose masking key is zero, so that no byte has to be masked and unmasked. Masks keep what a page sends from being read as
+ * something else by machines between (RFC 6455 §10.3); between two processes of one machine there are none.
+ */
+class UnmaskedWebSocket extends NodeWebSocket {
+  override createSocket(
+    ...[uri, protocols, options]: Parameters<NodeWebSocket['createSocket']>
+  ): ReturnType<NodeWebSocket['createSocket']> {
+    return super.createSocket(uri, protocols, { ...options, generateMask: (key: Uint8Array) => void key.fill(0) });
+  }
 }
 
 /**
@@ -29,7 +42,7 @@ export async function connectSocket(url: string, options: ConnectOptions = {}): 
   const agent = proxy === undefined ? {} : { agent: proxyAgent(proxy, tls) as unknown as string };
   return openSocket(
     address.url.origin.replace(/^ws/, 'http'),
-    { ...tls, ...agent },
+    { ...tls, ...agent, ...(isLoopback(address.url.hostname) ? { transports: [UnmaskedWebSocket] } : {}) },
     explainTo(address.url),
     options.signal,
   );

@@ -14,7 +14,7 @@ import {
 } from 'node:crypto';
 import { concat, equalBytes, fromHex, toBase64Url } from '../bytes.ts';
 import { TacitError } from '../errors.ts';
-import { applyMasks } from '../node/masks.ts';
+import { applyMasks } from '../node/mask-thread.ts';
 import { allShared, checkShared, isCanonicalSignature, isUsableEd25519Key } from './curves.ts';
 import type { CryptoProvider, KeyPair } from './provider.ts';
 

@@ -1,4 +1,4 @@
-/** Masks by node:crypto: a block of zeros is encrypted again and again, 64 KiB at a time, and each piece is added as it is made. */
+/** Masks by node:crypto on this thread: a block of zeros is encrypted again and again, 64 KiB at a time, and each piece is added as it is made. */
 import { type Cipher, createCipheriv } from 'node:crypto';
 import { counterAt, type Mask, PIECE_WORDS, ringAdder } from '../crypto/masks.ts';
 
@@ -16,7 +16,7 @@ interface Stream {
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** words ← words + Σ sign · mask. @param firstWord where in the streams `words` begins, a multiple of 4 */
-export async function applyMasks(words: Int32Array, masks: readonly Mask[], firstWord = 0): Promise<void> {
+export async function applyMasksHere(words: Int32Array, masks: readonly Mask[], firstWord = 0): Promise<void> {
   const counter = counterAt(firstWord);
   const adder = ringAdder();
   let pieces = 0;
