@@ -23,6 +23,8 @@ function algebra({ g }: Site) {
     add: (a: Value, b: Value) => node('Add', [a, b], wide(a, b)),
     sub: (a: Value, b: Value) => node('Sub', [a, b], wide(a, b)),
     mul: (a: Value, b: Value) => node('Mul', [a, b], wide(a, b)),
+    /** [m, k] · [k, n] */
+    matMul: (a: Value, b: Value) => node('MatMul', [a, b], [shapeOf(a)[0]!, shapeOf(b)[1]!]),
     reshape: (x: Value, shape: readonly number[]) => node('Reshape', [x, g.ints(shape)], shape),
     sum: (x: Value, axes: readonly number[], shape: readonly number[]) =>
       node('ReduceSum', [x, g.ints(axes)], shape, { keepdims: 0 }),
@@ -74,44 +76,40 @@ function plainPasses({ g }: Site, l: Algebra): Passes {
   };
 }
 
-/** [n, groups] → [n·c], each channel its group's value. */
-function perChannel(site: Site, l: Algebra, value: Value, channels: number): Value {
-  const { g } = site;
-  const [n, groups] = l.shapeOf(value) as [number, number];
-  const shape = [n, groups, channels / groups];
-  const spread = l.node('Expand', [l.reshape(value, [n, groups, 1]), g.ints(shape)], shape);
-  return l.reshape(spread, [n * channels]);
+/** Channels by groups, a factor where a channel is of the group: products with it sum over groups, or spread over their channels. */
+function membership({ g }: Site, channels: number, groups: number) {
+  const table = (shape: readonly [number, number], factor: number, member: (i: number, j: number) => boolean): Value => {
+    const [rows, columns] = shape;
+    const data = Float32Array.from({ length: rows * columns }, (_, k) =>
+      member(Math.floor(k / columns), k % columns) ? factor : 0,
+    );
+    return g.constant({ dtype: 'float32', shape, data });
+  };
+  const size = channels / groups;
+  return {
+    /** [c, groups] */
+    sums: (factor: number) => table([channels, groups], factor, (c, group) => Math.floor(c / size) === group),
+    /** [groups, c] */
+    spread: (factor: number) => table([groups, channels], factor, (group, c) => Math.floor(c / size) === group),
+  };
 }
 
-/** Tensors per channel [c] for all examples: [n·c]. */
-function perExample(site: Site, l: Algebra, value: Value, n: number): Value {
-  const { g } = site;
-  const [c] = l.shapeOf(value) as [number];
-  return l.reshape(l.node('Expand', [l.reshape(value, [1, c]), g.ints([n, c])], [n, c]), [n * c]);
-}
-
-/** [n·c] → [n, groups], the sum over each group's channels times a factor. */
-function perGroup(l: Algebra, value: Value, n: number, groups: number, factor: number): Value {
-  const [rows] = l.shapeOf(value) as [number];
-  const grouped = l.sum(l.reshape(value, [n, groups, rows / n / groups]), [2], [n, groups]);
-  return l.mul(grouped, l.scalar(factor));
-}
-
-/** → y, mean and 1/√(var + ε) per example and group */
+/** → y, mean and 1/√(var + ε) per example and group. Products of small matrices take less time than sums and expansions. */
 function groupNorm(site: Site, l: Algebra, p: Passes): Value[] {
   const [given, scale, offset] = site.node.inputs as [Value, Value, Value];
   const [n, c, h, w] = l.shapeOf(given) as Size4;
   const { groups, epsilon } = site.node.attributes as { groups: number; epsilon: { float: number } };
+  const { sums, spread } = membership(site, c, groups);
   const x = p.enter(given);
-  const mean = perGroup(l, p.mean(x), n, groups, groups / c);
-  const square = perGroup(l, p.dot(x, x), n, groups, groups / (c * h * w));
+  const mean = l.matMul(l.reshape(p.mean(x), [n, c]), sums(groups / c));
+  const square = l.matMul(l.reshape(p.dot(x, x), [n, c]), sums(groups / (c * h * w)));
   const variance = l.node('Max', [l.sub(square, l.mul(mean, mean)), l.scalar(0)], [n, groups]);
   const deviation = l.node('Sqrt', [l.add(variance, l.scalar(epsilon.float))], [n, groups]);
   const inverse = l.node('Reciprocal', [deviation], [n, groups]);
-  const [m, r] = [mean, inverse].map((value) => perChannel(site, l, value, c)) as [Value, Value];
-  const a = l.mul(r, perExample(site, l, scale, n));
-  const b = l.sub(perExample(site, l, offset, n), l.mul(m, a));
-  return [p.leave(p.affine(x, a, b)), mean, inverse];
+  const scales = l.mul(spread(1), scale); // [groups, c]
+  const a = l.matMul(inverse, scales);
+  const b = l.sub(offset, l.matMul(l.mul(mean, inverse), scales));
+  return [p.leave(p.affine(x, l.reshape(a, [n * c]), l.reshape(b, [n * c]))), mean, inverse];
 }
 
 /** dx = γr·dy − r²m₂·x + (r²m₂μ − r·m₁), with m₁ = mean(γ·dy) and m₂ = mean(γ·dy·x̂) over the group. */
@@ -119,20 +117,23 @@ function groupNormGrad(site: Site, l: Algebra, p: Passes): Value[] {
   const [givenDy, givenX, mean, inverse, scale] = site.node.inputs as [Value, Value, Value, Value, Value];
   const [n, c, h, w] = l.shapeOf(givenX) as Size4;
   const { groups } = site.node.attributes as { groups: number };
+  const { sums, spread } = membership(site, c, groups);
+  const positions = h * w;
   const [dy, x] = [p.enter(givenDy), p.enter(givenX)];
-  const sumDy = l.mul(p.mean(dy), l.scalar(h * w));
-  const [m, r] = [mean, inverse].map((value) => perChannel(site, l, value, c)) as [Value, Value];
-  // Σ dy·x̂ per example and channel
-  const sumDyHat = l.mul(l.sub(p.dot(dy, x), l.mul(m, sumDy)), r);
-  const gamma = perExample(site, l, scale, n);
-  const groupMean = (value: Value): Value =>
-    perChannel(site, l, perGroup(l, l.mul(value, gamma), n, groups, groups / (c * h * w)), c);
-  const [m1, m2] = [groupMean(sumDy), groupMean(sumDyHat)];
-  const slope = l.mul(l.mul(r, r), m2);
-  const fromX = p.affine(x, l.node('Neg', [slope], [n * c]), l.sub(l.mul(slope, m), l.mul(r, m1)));
-  const dx = p.affine(dy, l.mul(gamma, r), undefined, fromX);
-  const overExamples = (value: Value): Value => l.sum(l.reshape(value, [n, c]), [0], [c]);
-  return [p.leave(dx), overExamples(sumDyHat), overExamples(sumDy)];
+  // Means of dy and of dy·x̂ over positions: [n, c]
+  const first = l.reshape(p.mean(dy), [n, c]);
+  const centre = l.mul(first, l.matMul(mean, spread(positions)));
+  const product = l.sub(l.reshape(p.dot(dy, x), [n, c]), centre);
+  const second = l.mul(product, l.matMul(inverse, spread(1 / positions)));
+  const weights = l.mul(sums(groups / c), l.reshape(scale, [c, 1])); // [c, groups]
+  const slope = l.mul(l.mul(inverse, inverse), l.matMul(second, weights));
+  const shift = l.sub(l.mul(slope, mean), l.mul(inverse, l.matMul(first, weights)));
+  const flat = (value: Value): Value => l.reshape(value, [n * c]);
+  const fromX = p.affine(x, flat(l.matMul(slope, spread(-1))), flat(l.matMul(shift, spread(1))));
+  const direct = l.matMul(inverse, l.mul(spread(1), scale));
+  const examples = site.g.constant({ dtype: 'float32', shape: [1, n], data: Float32Array.of(positions) });
+  const total = (value: Value): Value => l.reshape(l.matMul(examples, value), [c]);
+  return [p.leave(p.affine(dy, flat(direct), undefined, fromX)), total(second), total(first)];
 }
 
 /** The rewrite, in the blocked layout where channels come in whole blocks; 0: never. */
