@@ -6,7 +6,7 @@
 import type { Tensor } from '@tensorflow/tfjs';
 import { gelu, relu } from './activation.ts';
 import { conv2d } from './convolution.ts';
-import { matMul } from './mat-mul.ts';
+import { gram, matMul } from './mat-mul.ts';
 import { batchNorm, globalAveragePool, groupNorm, l2Normalise, layerNorm } from './normalisation.ts';
 import { stopGradient } from './stop-gradient.ts';
 
@@ -24,6 +24,8 @@ export interface Convolution {
 export interface Composites {
   /** [m, k] · [k, n] → [m, n]; its gradient transposes explicitly, since tfjs-wasm's transposing product is slow. */
   matMul(a: Tensor, b: Tensor): Tensor;
+  /** xᵀ·x: [n, d] → [d, d], the products of all columns with each other. */
+  gram(x: Tensor): Tensor;
   /** [m, k] · [k, n] + [n] → [m, n] */
   dense(x: Tensor, kernel: Tensor, bias?: Tensor): Tensor;
   /** [b, h, w, c] ⋆ [kh, kw, c, f] → [b, h′, w′, f] */
@@ -55,6 +57,7 @@ export function makeOps(tf: TensorFlow, overrides: Partial<Composites> = {}): Op
   const nn: Ops = {
     tf,
     matMul: (a, b) => matMul(tf, a, b),
+    gram: (x) => gram(tf, x),
     dense: (x, kernel, bias) => {
       const product = nn.matMul(x, kernel);
       return bias ? tf.add(product, bias) : product;

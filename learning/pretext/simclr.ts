@@ -24,7 +24,7 @@ export function ntXent(nn: Ops, projections: Tensor, temperature: number): Tenso
   const unit = nn.l2Normalise(projections);
   const [first, second] = splitViews(nn, unit, 2) as [Tensor, Tensor];
   // every logit is at most 1/τ: subtracting it from all keeps the exponentials in (0, 1]
-  const logits = tf.div(tf.sub(nn.matMul(unit, tf.transpose(unit)), 1), temperature); // [2B, 2B]
+  const logits = tf.div(tf.sub(nn.gram(tf.transpose(unit)), 1), temperature); // [2B, 2B]
   const others = tf.sub(1, tf.eye(rows));
   const partition = tf.log(tf.sum(tf.mul(tf.exp(logits), others), -1));
   const partner = tf.div(tf.sub(tf.sum(tf.mul(first, second), -1), 1), temperature); // [B], the same for both directions

@@ -33,8 +33,7 @@ function attraction({ tf }: Ops, clipped: Tensor): Tensor {
 }
 
 /** R of clipped projections [n, d] → [d, d] */
-const correlationOf = (nn: Ops, clipped: Tensor): Tensor =>
-  nn.tf.div(nn.matMul(nn.tf.transpose(clipped), clipped), clipped.shape[0]!);
+const correlationOf = (nn: Ops, clipped: Tensor): Tensor => nn.tf.div(nn.gram(clipped), clipped.shape[0]!);
 
 /** Projections of both views [2·batch, d], the second view's rows last → scalar. */
 export function spectralLoss(nn: Ops, projections: Tensor, mu: number): Tensor {

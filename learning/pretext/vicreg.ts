@@ -25,12 +25,12 @@ type VicregSpec = z.infer<typeof schema>;
 type Weights = Pick<VicregSpec, 'invariance' | 'variance' | 'covariance'>;
 
 /** Rows z: [n, d] of one view → the hinge of its deviations, and its squared covariances over d. */
-function spread({ tf, matMul }: Ops, rows: Tensor): { readonly hinge: Tensor; readonly covariances: Tensor } {
+function spread({ tf, gram }: Ops, rows: Tensor): { readonly hinge: Tensor; readonly covariances: Tensor } {
   const [n, d] = rows.shape as [number, number];
   const centred = tf.sub(rows, tf.mean(rows, 0, true));
   const variances = tf.div(tf.sum(tf.square(centred), 0), n - 1); // [d]
   const hinge = tf.mean(tf.maximum(tf.sub(1, tf.sqrt(tf.add(variances, EPSILON))), 0));
-  const covariance = tf.div(matMul(tf.transpose(centred), centred), n - 1); // [d, d]
+  const covariance = tf.div(gram(centred), n - 1); // [d, d]
   const others = tf.sub(1, tf.eye(d));
   return { hinge, covariances: tf.div(tf.sum(tf.square(tf.mul(covariance, others))), d) };
 }

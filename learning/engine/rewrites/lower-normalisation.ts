@@ -78,7 +78,11 @@ function plainPasses({ g }: Site, l: Algebra): Passes {
 
 /** Channels by groups, a factor where a channel is of the group: products with it sum over groups, or spread over their channels. */
 function membership({ g }: Site, channels: number, groups: number) {
-  const table = (shape: readonly [number, number], factor: number, member: (i: number, j: number) => boolean): Value => {
+  const table = (
+    shape: readonly [number, number],
+    factor: number,
+    member: (i: number, j: number) => boolean,
+  ): Value => {
     const [rows, columns] = shape;
     const data = Float32Array.from({ length: rows * columns }, (_, k) =>
       member(Math.floor(k / columns), k % columns) ? factor : 0,

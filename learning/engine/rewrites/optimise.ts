@@ -7,13 +7,17 @@ import { shareCommonSubexpressions } from './common-subexpressions.ts';
 import { removeDeadNodes } from './dead-nodes.ts';
 import { foldConstants } from './fold-constants.ts';
 import { fuseBlocked } from './fuse-blocked.ts';
+import { gatherElements } from './gather-elements.ts';
+import { joinPads } from './joined-pads.ts';
 import { lowerConvolutions } from './lower-convolution.ts';
 import { lowerNormalisation } from './lower-normalisation.ts';
 import type { Rewrite } from './rebuild.ts';
 import { mergeReshapes } from './reshapes.ts';
+import { moveScalarFactors } from './scalar-factors.ts';
 import { shareLayouts } from './share-layouts.ts';
 import { moveSingleAxes } from './single-axis-transposes.ts';
 import { splitBatch } from './split-batch.ts';
+import { dropSymmetricTransposes } from './symmetric.ts';
 import { dropTrailingOnes } from './trailing-ones.ts';
 import { cancelTransposes } from './transposes.ts';
 
@@ -29,6 +33,10 @@ export interface OptimiseOptions {
 export const rewrites = ({ parts = 1, block = 0 }: OptimiseOptions = {}): readonly Rewrite[] => [
   removeDeadNodes,
   ...cleanUp,
+  dropSymmetricTransposes,
+  joinPads,
+  moveScalarFactors,
+  gatherElements,
   cancelTransposes,
   ...cleanUp,
   splitBatch(parts),

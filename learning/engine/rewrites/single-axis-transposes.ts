@@ -1,8 +1,10 @@
 /**
  * Writes transposes as ONNX Runtime does them fast: of as few axes as there are (neighbours that stay together are one), and
  * one axis at a time, which it copies in runs. Any other permutation it computes number by number, several times as slowly.
+ * Two axes before a whole block change places as a picture with channels last enters the blocked layout: block by block in
+ * registers, five to ten times as fast as runs so short.
  */
-import type { Graph, Value } from '../onnx/graph.ts';
+import { float32Type, type Graph, type Value } from '../onnx/graph.ts';
 import { BLOCKED, type Size4 } from './blocked-layout.ts';
 import { type Rewrite, rebuild, type Site } from './rebuild.ts';
 
@@ -55,7 +57,21 @@ export function singleMoves(permutation: Permutation): readonly Permutation[] | 
   return undefined;
 }
 
-function apply({ g }: Site, x: Value, { shape, perm }: Permutation): Value {
+/** [n, h, w, block] → [n, w, h, block] as a reorder of pictures of one column with channels last, if that is what is asked. */
+function swapBlocks({ g }: Site, x: Value, { shape, perm }: Permutation, block: number): Value | undefined {
+  const [n, rows, columns, last] = shape.length === 3 ? [1, ...shape] : shape;
+  const swaps = ['1,0,2', '0,2,1,3'].includes(perm.join());
+  if (!swaps || last !== block || g.typeOf(x).dtype !== 'float32') return undefined;
+  const channels = columns! * block;
+  const pictures = g.node('Reshape', [x, g.ints([n!, rows!, 1, channels])], float32Type([n!, rows!, 1, channels]));
+  return g.node('ReorderInput', [pictures], float32Type([n!, channels, rows!, 1]), { channels_last: 1 }, BLOCKED);
+}
+
+function apply(site: Site, x: Value, permutation: Permutation, block: number): Value {
+  const { g } = site;
+  const { shape, perm } = permutation;
+  const swapped = swapBlocks(site, x, permutation, block);
+  if (swapped !== undefined) return swapped;
   const { dtype } = g.typeOf(x);
   const flat = g.node('Reshape', [x, g.ints(shape)], { dtype, shape });
   return g.node('Transpose', [flat], { dtype, shape: perm.map((axis) => shape[axis]!) }, { perm });
@@ -86,10 +102,10 @@ export const moveSingleAxes =
       const { x, perm } = sourceOf(site);
       const { shape } = g.typeOf(x);
       const steps = singleMoves({ shape, perm });
-      const asItIs = !steps || (steps.length === 1 && steps[0]!.perm.length === shape.length);
+      const asItIs = !steps || (steps.length === 1 && steps[0]!.perm.length === shape.length && shape.at(-1) !== block);
       if (asItIs && x === node.inputs[0]) return undefined;
       const type = graph.types.get(node.outputs[0]!)!;
       if (asItIs) return [g.node('Transpose', [x], type, { perm })];
-      const moved = steps.reduce((value, step) => apply(site, value, step), x);
+      const moved = steps.reduce((value, step) => apply(site, value, step, block), x);
       return [g.node('Reshape', [moved, g.ints(type.shape)], type)];
     });

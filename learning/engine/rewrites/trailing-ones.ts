@@ -1,10 +1,13 @@
 /**
  * Elementwise operators without the last axes of size one, as grey images have: ONNX Runtime broadcasts a number over spans of
- * the last axis, and spans of one element take ten times as long as one span of them all.
+ * the last axis, and spans of one element take ten times as long as one span of them all. Of a few numbers, a reshape takes longer.
  */
+import { sizeOf } from '../../../protocol/tensors.ts';
 import type { Graph } from '../onnx/graph.ts';
 import { BROADCASTING } from './fold-constants.ts';
 import { rebuild } from './rebuild.ts';
+
+const FEW = 1024;
 
 /** How many axes of size one end a shape. */
 const onesAtEnd = (shape: readonly number[]): number => shape.length - 1 - shape.findLastIndex((d) => d !== 1);
@@ -16,7 +19,7 @@ export function dropTrailingOnes(graph: Graph): Graph {
     const shapes = node.inputs.map((value) => g.typeOf(value).shape);
     const count = onesAtEnd(type.shape);
     const alike = shapes.every((shape) => shape.join() === type.shape.join());
-    if (alike || count === 0 || count === type.shape.length) return undefined;
+    if (alike || count === 0 || sizeOf(type.shape) < FEW) return undefined;
     const inputs = node.inputs.map((value, i) => {
       const { dtype } = g.typeOf(value);
       const shape = shapes[i]!.slice(0, Math.max(0, shapes[i]!.length - count));

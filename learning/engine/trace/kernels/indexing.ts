@@ -24,7 +24,7 @@ function gather(call: Call): Traced {
   const { axis: given, batchDims = 0 } = call.attrs as GatherV2Attrs;
   const axis = given < 0 ? given + x.shape.length : given;
   const shape = [...x.shape.slice(0, axis), ...indices.shape.slice(batchDims), ...x.shape.slice(axis + 1)];
-  if (batchDims === 0) return emit(g, 'Gather', [x], { shape, extra: [int64(call, indices)], attributes: { axis } });
+  if (batchDims === 0) return emit(g, 'Gather', [x, indices], { shape, attributes: { axis } });
   if (axis !== batchDims) return call.unsupported(`along axis ${axis} with ${batchDims} batch dimensions`);
   const last = reshape(g, indices, [...indices.shape, 1]);
   return emit(g, 'GatherND', [x], { shape, extra: [int64(call, last)], attributes: { batch_dims: batchDims } });

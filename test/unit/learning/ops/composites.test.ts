@@ -55,6 +55,16 @@ const cases: readonly Case[] = [
     reference: ([a, b]) => naive.dense(toMatrix(a!), b!).flat(),
   },
   {
+    name: 'gram',
+    inputs: [[5, 3]],
+    ours: (nn, [x]) => nn.gram(x!),
+    reference: ([x]) => {
+      const rows = toMatrix(x!);
+      const columns = rows[0]!.map((_, j) => rows.map((row) => row[j]!));
+      return columns.flatMap((a) => columns.map((b) => a.reduce((sum, value, i) => sum + value * b[i]!, 0)));
+    },
+  },
+  {
     name: 'dense with bias',
     inputs: [[4, 6], [6, 2], [2]],
     ours: (nn, [x, kernel, bias]) => nn.dense(x!, kernel!, bias),

@@ -49,6 +49,20 @@ describe('transposes of single axes', () => {
     });
   }
 
+  it.skipIf(block === 0)('exchanges two axes before a block as a reorder, also batch by batch', async () => {
+    const swaps = [
+      { shape: [5, 3, block], perm: [1, 0, 2] },
+      { shape: [2, 5, 3, block], perm: [0, 2, 1, 3] },
+    ];
+    for (const { shape, perm } of swaps) {
+      const graph = graphOf({ x: shape }, (g, [x]) => transpose(g, x!, perm));
+      const after = moveSingleAxes(block)(graph);
+      expect(operators(after)).toMatchObject({ ReorderInput: 1 });
+      expect(permsOf(after)).toEqual([]);
+      await expectSameResults(graph, after);
+    }
+  });
+
   it('changes nothing without the blocked layout', () => {
     const graph = graphOf({ x: [3, 4, 2, 5] }, (g, [x]) => transpose(g, x!, [2, 3, 0, 1]));
     expect(permsOf(moveSingleAxes(0)(graph))).toEqual([[2, 3, 0, 1]]);
