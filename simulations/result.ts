@@ -48,7 +48,7 @@ export function controlSentence({ control, history, participants }: MainJobResul
   const lost = `In ${short} of ${history.length} rounds a report was missing, which the control does not leave out.`;
   return [
     'Centralised, a paired control: one machine with all images takes a step for each round on the very images and views that the participants drew, weighted as they were, so the two differ in nothing but federation.',
-    'With batches of its own, or smaller ones, one machine may do better or worse.',
+    'Rounding differs, and grows over the rounds, so they do not end in the same weights. With batches of its own, or smaller ones, one machine may do better or worse.',
     ...(short > 0 ? [lost] : []),
   ].join(' ');
 }
