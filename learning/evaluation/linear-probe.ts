@@ -5,7 +5,9 @@
  * With fewer rows than columns the problem is solved in the span of the rows, where it is the same problem with fewer
  * variables (the minimiser lies there, and an orthonormal basis leaves the penalty as it is).
  */
+import { curvature } from './curvature.ts';
 import type { Features, LabelledFeatures } from './features.ts';
+import { gram } from './gram.ts';
 import { minimise } from './lbfgs.ts';
 import { type RowSpace, rowSpace } from './row-space.ts';
 import { softmaxLoss } from './softmax-loss.ts';
@@ -39,6 +41,8 @@ interface Prepared {
   readonly train: LabelledFeatures;
   readonly statistics: Standardisation;
   readonly basis: RowSpace | undefined;
+  /** XᵀX of `train`, which has as many rows as columns or more. */
+  readonly products: Float64Array;
 }
 
 function prepare({ features, labels }: LabelledFeatures, classes: number): Prepared {
@@ -48,9 +52,9 @@ function prepare({ features, labels }: LabelledFeatures, classes: number): Prepa
   }
   const statistics = statisticsOf(features);
   const standard = standardise(features, statistics);
-  if (features.rows >= features.columns) return { train: { features: standard, labels }, statistics, basis: undefined };
-  const basis = rowSpace(standard);
-  return { train: { features: basis.coordinates, labels }, statistics, basis };
+  const basis = features.rows >= features.columns ? undefined : rowSpace(standard);
+  const inner = basis?.coordinates ?? standard;
+  return { train: { features: inner, labels }, statistics, basis, products: gram(inner) };
 }
 
 interface Solution {
@@ -65,10 +69,11 @@ function solve(
   start?: Float64Array,
 ): Solution {
   if (!(penalty > 0)) throw new RangeError('linearProbe: the penalty must be positive');
-  const { train, statistics, basis } = prepared;
+  const { train, statistics, basis, products } = prepared;
   const inner = train.features.columns;
   const objective = softmaxLoss(train, classes, penalty);
-  const minimum = minimise(objective, start ?? new Float64Array(classes * (inner + 1)), { tolerance });
+  const precondition = curvature(products, train.features, classes, penalty);
+  const minimum = minimise(objective, start ?? new Float64Array(classes * (inner + 1)), { tolerance, precondition });
   const solved = minimum.x.subarray(0, classes * inner);
   const weights = basis ? basis.expand(solved, classes) : solved.slice();
   const bias = minimum.x.slice(classes * inner);

@@ -3,6 +3,7 @@
  * (a few of d dimensions in use) without labels; it does not rank encoders that have not collapsed.
  */
 import type { Features } from './features.ts';
+import { gram } from './gram.ts';
 import { symmetricEigenvalues } from './symmetric-eigenvalues.ts';
 
 /** Added to each share, as in the paper, so that empty dimensions have a logarithm. */
@@ -12,23 +13,6 @@ const EPSILON = 1e-7;
 export function singularValues(features: Features): Float64Array {
   const n = Math.min(features.rows, features.columns);
   return symmetricEigenvalues(gram(features), n).map((value) => Math.sqrt(Math.max(0, value)));
-}
-
-/** XᵀX or XXᵀ, whichever is smaller. */
-function gram({ rows, columns, data }: Features): Float64Array {
-  const [n, inner, alongN, alongInner] = columns <= rows ? [columns, rows, 1, columns] : [rows, columns, columns, 1];
-  const out = new Float64Array(n * n);
-  const line = new Float64Array(n);
-  for (let k = 0; k < inner; k++) {
-    for (let i = 0; i < n; i++) line[i] = data[i * alongN + k * alongInner]!;
-    for (let i = 0; i < n; i++) {
-      const v = line[i]!;
-      if (v === 0) continue;
-      for (let j = 0; j <= i; j++) out[i * n + j]! += v * line[j]!;
-    }
-  }
-  for (let i = 0; i < n; i++) for (let j = 0; j < i; j++) out[j * n + i] = out[i * n + j]!;
-  return out;
 }
 
 /** @returns a number from 1 (all rows parallel) to min(rows, columns); 0 if every feature is zero */

@@ -158,6 +158,25 @@ describe('linearProbe', () => {
     expectClose(scores(second!, train), scores(one, train), 1e-4);
   });
 
+  it('needs few iterations where columns say nearly the same, and ends at the minimum of plain L-BFGS', () => {
+    const { features, labels } = blobs(17, 200, 24, 4, 0.6);
+    const data = Float64Array.from(features.data);
+    for (let i = 0; i < features.rows; i++) {
+      const shared = 20 * data[i * 24]!;
+      for (let j = 1; j < 24; j++) data[i * 24 + j]! += shared;
+    }
+    const train = { features: { ...features, data }, labels };
+    const [penalty, tolerance] = [1e-4, 1e-7];
+    const probe = linearProbe(train, { classes: 4, penalty, tolerance });
+    const standard = standardise(train.features, statisticsOf(train.features));
+    const plain = minimise(softmaxLoss({ features: standard, labels }, 4, penalty), new Float64Array(100), {
+      tolerance,
+    });
+    expect(probe.converged && plain.converged).toBe(true);
+    expect(probe.iterations).toBeLessThan(plain.iterations / 3);
+    expect(probe.loss).toBeCloseTo(plain.value, 9);
+  });
+
   it('a larger penalty gives smaller weights and a worse fit', () => {
     const train = blobs(11, 60, 8, 3, 0.5);
     const x = standardised(rowsOf(train));
