@@ -67,11 +67,20 @@ function flagsOf(args: readonly string[]): Flags {
   return { tasks, steps: steps!, batch: batch!, draws: draws!, seed: seed!, set: values.set, tune: values.tune };
 }
 
+/** What every task trains with, whatever the bundled plan trains with. */
+const TRAINING = [
+  'strategy={ name: fedavg }',
+  'training.steps=1',
+  'training.optimiser={ name: adam, learningRate: 1.0e-3 }',
+  'training.schedule={ name: cosine, warmupRounds: 10 }',
+];
+
 /** The bundled plan under this budget; a round is a step, so that every schedule moves with each one. */
 const planFor = (task: string, { steps, batch, draws, seed, set }: Flags): Promise<Plan> =>
   loadPlan(bundledPlan(DATASET), {
     seed,
     overrides: [
+      ...TRAINING,
       `pretext=${BASELINES.includes(task) ? 'simclr' : task}`,
       `rounds.count=${steps}`,
       `training.batch=${batch}`,

@@ -17,18 +17,21 @@ const EPSILON = 1e-6;
 
 const schema = z.strictObject({
   name: z.literal('mae'),
-  /** Side of a patch in pixels; must divide height and width. */
-  patch: z.int().min(1).max(256).default(4),
+  /** Side of a patch in pixels; must divide height and width. Null: a quarter of the shorter side. */
+  patch: z.int().min(1).max(256).nullable().default(null),
   /** Share of the patches that are hidden; at least one is, and one is not. */
-  mask: z.number().gt(0).lt(1).default(0.75),
+  mask: z.number().gt(0).lt(1).default(0.5),
   /** Hidden layers of the decoder, with layer normalisation. */
   decoder: z.strictObject({ hidden: z.array(z.int().min(1).max(8192)).max(4).default([256]) }).prefault({}),
 });
 type MaeSpec = z.infer<typeof schema>;
 type Context = PretextContext<MaeSpec>;
 
-const patchesOf = ({ spec, shape }: Context): number => {
-  const [rows, columns] = patchGrid(shape, spec.patch, 'pretext.patch');
+const sideOf = ({ spec, shape }: Context): number =>
+  spec.patch ?? Math.max(1, Math.floor(Math.min(shape[0], shape[1]) / 4));
+
+const patchesOf = (context: Context): number => {
+  const [rows, columns] = patchGrid(context.shape, sideOf(context), 'pretext.patch');
   return rows * columns;
 };
 
@@ -73,8 +76,9 @@ export const mae: PretextTask<MaeSpec> = {
   },
   loss: (nn, { params, views, draws }, context) => {
     const { spec, shape, encoder, encoderSpec } = context;
-    const patches = toPatches(nn, views[0]!, spec.patch);
-    const seen = fromPatches(nn, nn.tf.mul(patches, nn.tf.sub(1, draws.hidden!)), spec.patch, shape);
+    const side = sideOf(context);
+    const patches = toPatches(nn, views[0]!, side);
+    const seen = fromPatches(nn, nn.tf.mul(patches, nn.tf.sub(1, draws.hidden!)), side, shape);
     const embedded = encoder.apply(nn, params.encoder!, seen, encoderSpec);
     const made = nn.tf.reshape(denseApply(nn, params.decoder!, embedded, decoderOf(context)), patches.shape);
     return maeLoss(nn, patches, made, draws.hidden!);

@@ -60,7 +60,7 @@ describe('completePlan', () => {
     [{ data: { shape: [3, 3, 1] }, encoder: { name: 'conv' } }, 'encoder.strides'],
     [{ data: { shape: [3, 3, 1] }, encoder: { name: 'resnet' } }, 'encoder.depth'],
     [{ data: { shape: [4, 6, 1] }, encoder: { name: 'vit' } }, 'encoder.patch'],
-    [{ data: { shape: [4, 6, 1] }, pretext: { name: 'mae' } }, 'pretext.patch'],
+    [{ data: { shape: [4, 6, 1] }, pretext: { name: 'mae', patch: 4 } }, 'pretext.patch'],
     [{ data: { shape: [4, 6, 1] }, pretext: { name: 'rotation' } }, 'data.shape'],
     [{ data: { shape: [4096, 4096, 3] }, training: { ...minimalPlan.training, batch: 64 } }, 'training.batch'],
     [{ rounds: { count: 1, cohort: 1000, maxCohort: 100_000 } }, 'rounds.maxCohort'],

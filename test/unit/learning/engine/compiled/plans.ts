@@ -43,6 +43,7 @@ export const CASES: readonly Case[] = [
   ...(Object.keys(PRETEXTS) as Case['pretext'][]).map((pretext) => ({ encoder: 'mlp', pretext }) as const),
   { encoder: 'conv', pretext: 'spectral' },
   { encoder: 'conv', pretext: 'simclr' },
+  { encoder: 'conv', pretext: 'mae' },
   { encoder: 'resnet', pretext: 'vicreg' },
   { encoder: 'vit', pretext: 'simclr', optimiser: { name: 'sgd', learningRate: 1e-3, momentum: 0.9 } },
   { encoder: 'vit', pretext: 'mae' },
