@@ -1,4 +1,5 @@
 /** `npm run bench -- NAME [--json] [flags]`: runs one benchmark and prints one JSON line `{bench, machine, results, ratios}`. */
+import { setMaxListeners } from 'node:events';
 import { asTacitError, EXIT } from '../protocol/errors.ts';
 import { type Bench, machine } from './report.ts';
 
@@ -18,6 +19,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return EXIT.usage;
   }
   const abort = new AbortController();
+  setMaxListeners(0, abort.signal);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort());
   const { run } = await load();
   const args = rest.filter((a) => a !== '--json');
