@@ -75,7 +75,7 @@ export const mae: PretextTask<MaeSpec> = {
     },
   },
   loss: (nn, { params, views, draws }, context) => {
-    const { spec, shape, encoder, encoderSpec } = context;
+    const { shape, encoder, encoderSpec } = context;
     const side = sideOf(context);
     const patches = toPatches(nn, views[0]!, side);
     const seen = fromPatches(nn, nn.tf.mul(patches, nn.tf.sub(1, draws.hidden!)), side, shape);
