@@ -2,6 +2,7 @@
  * SIGINT, SIGTERM and SIGHUP as one abort signal: commands get a moment to end by themselves, then the process leaves anyway.
  * Under a supervisor signals come as its messages too, counted, since a terminal sends Ctrl-C to both processes.
  */
+import { setMaxListeners } from 'node:events';
 import { EXIT } from '../protocol/errors.ts';
 
 export const SIGNAL_STATUS = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated, SIGHUP: EXIT.terminated } as const;
@@ -26,6 +27,7 @@ export interface Interruption {
 /** Starts to listen; a command has `graceMs` after the first signal. */
 export function watchSignals(graceMs: number, { supervised = false }: { supervised?: boolean } = {}): Interruption {
   const controller = new AbortController();
+  setMaxListeners(0, controller.signal); // every job and connection of a run listens
   let status: number | undefined;
   const expired = new Promise<number>((resolve) => {
     const receive = (name: SignalName, again: boolean): void => {

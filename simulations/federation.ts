@@ -3,6 +3,7 @@
  * over the in-memory transport. Nothing here is special to simulations but the seeded identities, which make runs repeatable.
  */
 
+import { setMaxListeners } from 'node:events';
 import { joinFromNode } from '../client/node/join.ts';
 import { joinFederation } from '../client/participant.ts';
 import { DEFAULT_POLICY, type LocalPolicy } from '../client/policy.ts';
@@ -121,6 +122,7 @@ export async function runFederation(options: FederationOptions): Promise<Federat
   });
   const leave = new AbortController();
   const everybodyLeaves = AbortSignal.any([signal, leave.signal]);
+  setMaxListeners(0, everybodyLeaves); // each participant listens several times
   const stop = (): void => void coordinator.stop();
   signal.addEventListener('abort', stop, { once: true });
   // whoever wrote the plan has the data as well, and may choose small batches
