@@ -11,13 +11,23 @@ import type { NamedArrays, NDArray } from '../protocol/tensors.ts';
 const KEPT = 2;
 const kept = new Map<string, NamedArrays>();
 
-/** Where the platform has shared memory; a page that is not cross-origin isolated keeps its own. */
-function shared(array: NDArray): NDArray {
-  if (typeof SharedArrayBuffer === 'undefined') return array;
-  const memory = new SharedArrayBuffer(array.data.byteLength);
-  const data = array.dtype === 'int32' ? new Int32Array(memory) : new Float32Array(memory);
-  data.set(array.data);
-  return { ...array, data };
+/**
+ * The same arrays in one piece of shared memory, where the platform has it: each piece costs every message to a worker its share. A page
+ * that is not cross-origin isolated keeps its own.
+ */
+function shared(arrays: NamedArrays): NamedArrays {
+  if (typeof SharedArrayBuffer === 'undefined') return arrays;
+  const list = Object.entries(arrays);
+  const memory = new SharedArrayBuffer(list.reduce((n, [, { data }]) => n + data.byteLength, 0));
+  let at = 0;
+  const placed = ({ dtype, data, ...rest }: NDArray): NDArray => {
+    const copy =
+      dtype === 'int32' ? new Int32Array(memory, at, data.length) : new Float32Array(memory, at, data.length);
+    copy.set(data);
+    at += data.byteLength;
+    return { ...rest, dtype, data: copy };
+  };
+  return Object.fromEntries(list.map(([name, array]) => [name, placed(array)]));
 }
 
 /** The arrays of a blob whose bytes have its hash. @throws TacitError weights/malformed, weights/not-finite */
@@ -27,7 +37,7 @@ export function decodeOnce(ref: BlobRef, bytes: Uint8Array): NamedArrays {
   if (known) return known;
   const { arrays } = decodeSafetensors(bytes);
   assertFinite(arrays);
-  const decoded = Object.fromEntries(Object.entries(arrays).map(([name, array]) => [name, shared(array)]));
+  const decoded = shared(arrays);
   kept.set(key, decoded);
   for (const oldest of kept.keys()) {
     if (kept.size <= KEPT) break;

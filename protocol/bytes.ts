@@ -71,9 +71,7 @@ export const fromUtf8 = (bytes: Uint8Array): string => decoder.decode(bytes);
 
 /** Four bytes, little-endian. */
 export function u32le(n: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, n, true);
-  return bytes;
+  return Uint8Array.of(n, n >>> 8, n >>> 16, n >>> 24);
 }
 
 /** The little-endian word at an offset. */
@@ -83,6 +81,10 @@ export const readU32le = (bytes: Uint8Array, at: number): number =>
 /** The memory of a typed array as bytes: a view, not a copy. */
 export const asBytes = (array: ArrayBufferView): Uint8Array =>
   new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+
+/** Little-endian bytes as 32-bit words: a view where they lie at a multiple of 4, as whole buffers do, else a copy. */
+export const wordsIn = (bytes: Uint8Array): Int32Array =>
+  bytes.byteOffset % 4 === 0 ? new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4) : toWords(bytes);
 
 /** Little-endian bytes as 32-bit words; a copy, so that any alignment will do. The length must be a multiple of 4. */
 export const toWords = (bytes: Uint8Array): Int32Array<ArrayBuffer> => new Int32Array(bytes.slice().buffer);

@@ -55,7 +55,8 @@ export function encodeSection(
     if (!Number.isFinite(x)) {
       throw new TacitError('report/not-finite', `section ${section.name} holds ${x}`, { where: section.name });
     }
-    const clamped = Math.min(Math.max(x, -bound), bound);
+    // by comparisons: Math.min and Math.max take twice as long as all the rest
+    const clamped = x > bound ? bound : x < -bound ? -bound : x;
     words[i] = roundHalfEven(clamped * scale) | 0;
   }
   return words;

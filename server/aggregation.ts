@@ -3,7 +3,7 @@
  * report leaves no trace. Words are 32-bit integers within bounds that leave room for the whole cohort: sums are exact and do not
  * depend on the order.
  */
-import { toWords } from '../protocol/bytes.ts';
+import { toWords, wordsIn } from '../protocol/bytes.ts';
 import type { CryptoProvider } from '../protocol/crypto/provider.ts';
 import { TacitError } from '../protocol/errors.ts';
 import { addWords, checkReport } from '../protocol/fixed-point.ts';
@@ -69,7 +69,7 @@ export function maskedAggregationOf({ plan, exchange }: Pick<AggregationContext,
     sealedBytes: (suite) => sealedBytesOf(plan, exchange, suite),
     verify: async (suite, _context, masked) => {
       checkLength(masked, sealedBytesOf(plan, exchange, suite));
-      return toWords(masked);
+      return wordsIn(masked);
     },
     add: () => {
       reports += 1;

@@ -40,19 +40,28 @@ export async function pairedInput(plan: Plan, sources: readonly SourceSpec[], hi
   return { plan, shards: await Promise.all(shards), attempts: history.map(({ attempt }) => attempt) };
 }
 
-/** The paired control of a federated run over these shards; undefined if the plan's rounds are not steps. */
-export async function pairedRow(
+/**
+ * The paired control of a federated run over these shards, all that it needs at hand: its training is the longest job of all, and begins
+ * with the call. Undefined if the plan's rounds are not steps.
+ */
+export async function preparePairedRow(
   context: RowContext,
   shards: readonly Int32Array[],
   history: Rounds,
-): Promise<ProbeCurve | undefined> {
+): Promise<(() => Promise<ProbeCurve>) | undefined> {
   const { plan, experiment } = context;
   if (controlOf(plan) !== 'paired') return undefined;
   const sources = shards.map((indices) => ({ ...experiment.train, indices }));
   const input = { ...(await pairedInput(plan, sources, history)), ...start(context) };
-  const { model } = await run(context, 'central', 'pooled', input);
-  return probeRow(context, 'central', model);
+  return async () => {
+    const { model } = await run(context, 'central', 'pooled', input);
+    return probeRow(context, 'central', model);
+  };
 }
+
+/** The same at once. */
+export const pairedRow = async (...given: Parameters<typeof preparePairedRow>): Promise<ProbeCurve | undefined> =>
+  (await preparePairedRow(...given))?.();
 
 /** Batches of its own, drawn from all images. */
 export async function ownBatchesRow(context: RowContext): Promise<ProbeCurve> {

@@ -18,7 +18,7 @@ import type { NamedArrays } from '../protocol/tensors.ts';
 import { trustStatement } from '../protocol/trust.ts';
 import type { RunResult } from '../server/events.ts';
 import { averagedRow } from './averaged-row.ts';
-import { controlOf, ownBatchesRow, pairedRow } from './central-row.ts';
+import { controlOf, ownBatchesRow, preparePairedRow } from './central-row.ts';
 import { type Enrolment, enrolAll } from './enrolment.ts';
 import { type Experiment, openExperiment } from './experiment.ts';
 import { type FederationRun, participantIdentity, runFederation } from './federation.ts';
@@ -101,10 +101,10 @@ async function judge(
     const probed = await probeRow(context, 'federated', model);
     return [probed, await fineTunedRow(context, model, probed.penalties)];
   };
-  const centralRow = async (): Promise<ProbeCurve> =>
-    (await pairedRow(context, shards, federation.history)) ?? ownBatchesRow(context);
+  const pairedRow = await preparePairedRow(context, shards, federation.history);
+  // what takes longest comes first, so that at the end no worker waits long for the other
   const [central, local, scratch, [federated, federatedFinetuned], pixels, random, quality] = await Promise.all([
-    centralRow(),
+    pairedRow?.() ?? ownBatchesRow(context),
     localRow(context, shards),
     scratchRow(context, quick),
     federatedWithFineTuning(),

@@ -11,6 +11,7 @@ import {
   randomFillSync,
   sign,
   verify,
+  webcrypto,
 } from 'node:crypto';
 import { concat, equalBytes, fromHex, toBase64Url } from '../bytes.ts';
 import { TacitError } from '../errors.ts';
@@ -104,6 +105,17 @@ function exchange(privateKey: KeyObject, publicKey: Uint8Array): Uint8Array<Arra
   return checkShared(shared);
 }
 
+/** Bytes from which on a hash is worth the way to another thread. */
+const HASH_IN_THREADS_BYTES = 128 * 1024;
+
+async function sha256(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+  const { buffer, byteOffset, length } = bytes;
+  if (length < HASH_IN_THREADS_BYTES || !(buffer instanceof ArrayBuffer)) {
+    return own(createHash('sha256').update(bytes).digest());
+  }
+  return new Uint8Array(await webcrypto.subtle.digest('SHA-256', new Uint8Array(buffer, byteOffset, length)));
+}
+
 function randomBytes(length: number): Uint8Array<ArrayBuffer> {
   return randomFillSync(new Uint8Array(length));
 }
@@ -154,7 +166,7 @@ function verifiedOnce(publicKey: Uint8Array, message: Uint8Array, signature: Uin
 export const nodeCrypto: CryptoProvider = {
   name: 'node',
   randomBytes,
-  sha256: async (bytes) => own(createHash('sha256').update(bytes).digest()),
+  sha256,
   hkdfSha256: async (ikm, salt, info, length) => hkdf(ikm, salt, info, length),
 
   async aes256gcmSeal(key, nonce, plaintext, associated) {
