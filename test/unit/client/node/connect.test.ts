@@ -1,14 +1,20 @@
 /** How a Node participant reaches a coordinator, and what it says when it cannot. */
-import { createServer, type Server } from 'node:http';
+import { createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
-import { type AddressInfo, connect, type Socket } from 'node:net';
+import {
+  type AddressInfo,
+  connect,
+  createServer as createTcpServer,
+  type Socket,
+  type Server as TcpServer,
+} from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type ConnectOptions, connectSocket } from '../../../../client/node/connect.ts';
 import type { Connection } from '../../../../protocol/transport.ts';
 import { socketListener } from '../../../../server/socket-io.ts';
 import { CERTIFICATE, CERTIFICATE_KEY } from './certificate.ts';
 
-type AnyServer = Pick<Server, 'listen' | 'address' | 'close' | 'on'>;
+type AnyServer = Pick<TcpServer, 'listen' | 'address' | 'close' | 'on'>;
 
 const open: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -53,6 +59,25 @@ const failure = async (url: string, options: ConnectOptions = {}): Promise<{ cod
 };
 
 describe('connectSocket', () => {
+  it('sends bytes as they are to this machine, without a WebSocket mask', async () => {
+    const server = createServer();
+    const listener = socketListener(server, { loopbackOnly: true, origins: [] });
+    listener.onConnection((connection) => connection.onFrame((frame) => void connection.send(frame)));
+    open.push(() => listener.close());
+    const port = await listen(server);
+    const sent: Buffer[] = [];
+    const tap = await listen(
+      createTcpServer((socket) => {
+        const onward = connect(port, '127.0.0.1');
+        socket.on('data', (bytes) => sent.push(bytes)).on('error', () => onward.destroy());
+        socket.pipe(onward).pipe(socket);
+      }),
+    );
+    expect(await echoes(await connectSocket(`http://127.0.0.1:${tap}`))).toEqual([1, 2, 3]);
+    // FIN, binary, masked, 3 bytes; the mask, zero; the bytes
+    expect(Buffer.concat(sent).includes(Buffer.of(0x82, 0x83, 0, 0, 0, 0, 1, 2, 3))).toBe(true);
+  });
+
   it('says that nobody listens', async () => {
     const port = await listen(createServer());
     await open.pop()!();
