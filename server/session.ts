@@ -60,7 +60,7 @@ export const SUPPORTED_VERSIONS: readonly number[] = [PROTOCOL_VERSION];
 const JOIN_WITHIN_MS = 20_000;
 /** Requests that may wait for their turn; a participant has at most 32 unanswered. */
 const MAX_QUEUED = 64;
-/** Requests that move no bytes: none of them is needed more often than a few times a round. */
+/** Requests that move no bytes: a round needs some ten of them. Each offer makes the burst whole again, however quick rounds are. */
 const REQUEST_RATE: Rate = { burst: 120, perSecond: 20 };
 /** Requests beyond the rate that are answered before the connection is ended. */
 const MAX_STRIKES = 20;
@@ -75,7 +75,7 @@ interface Session {
   state: State;
   readonly context: SessionContext;
   readonly peer: CoordinatorPeer;
-  readonly bucket: TokenBucket;
+  bucket: TokenBucket;
   strikes: number;
   bytesUp: number;
 }
@@ -250,7 +250,10 @@ async function identify(
     publicKey: message.identity,
     capabilities,
     remote: peer.connection.remote,
-    notify: (notice, noticeBody) => void peer.send(notice, noticeBody).catch(() => {}),
+    notify: (notice, noticeBody) => {
+      if (notice.type === 'offer') session.bucket = tokenBucket(REQUEST_RATE);
+      void peer.send(notice, noticeBody).catch(() => {});
+    },
     end: (error) => endSession(session, error),
   };
   context.participants.admit(participant);

@@ -53,6 +53,11 @@ async function completeRun(
 }
 
 describe('a run', () => {
+  test('is no flood of requests, however quick its rounds are', async () => {
+    const { history } = await completeRun(testPlan({ rounds: { count: 100 } }), 3);
+    expect(history.map(({ participants: n, attempt }) => `${n}/${attempt}`)).toEqual(Array(100).fill('3/0'));
+  });
+
   test('gives what federated averaging of the updates gives, round after round', async () => {
     const plan = testPlan();
     const at = await harness(plan);
