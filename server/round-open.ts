@@ -18,7 +18,6 @@ import {
 import { startSecuring } from './round-securing.ts';
 import type {
   Aggregating,
-  Member,
   Members,
   Recruiting,
   Report,
@@ -27,6 +26,7 @@ import type {
   Step,
   Training,
 } from './round-state.ts';
+import { codeOfOut, whyNot } from './round-turn.ts';
 
 const exchangeOf = (state: Recruiting | Training | Aggregating): number =>
   state.phase === 'recruiting' ? 0 : state.exchange;
@@ -108,22 +108,13 @@ function onAccept(state: Recruiting | Training, participant: ParticipantId, now:
       }
       return no('round/duplicate');
     case 'out':
-      return no(member.code === 'net/closed' ? 'round/late' : member.code);
+      return no(codeOfOut(member));
   }
 }
 
-/** Why a report for `exchange` cannot be taken now; undefined if it can. */
-function whyNot(member: Member | undefined, exchange: number, current: number): ErrorCode | undefined {
-  if (!member || member.standing === 'offered' || exchange < current) return 'round/stale';
-  if (exchange > current) return 'wire/unexpected';
-  if (member.standing === 'out') return member.code === 'net/closed' ? 'round/late' : member.code;
-  return member.standing === 'working' ? undefined : 'round/duplicate';
-}
-
-function onReport(state: Recruiting | Training, { participant, exchange, stage }: Report, now: number): Step {
-  const member = state.members.get(participant);
-  const late = state.phase === 'training' && now >= state.endsAt && member?.standing === 'working';
-  const code = late ? 'round/late' : stage ? 'wire/unexpected' : whyNot(member, exchange, exchangeOf(state));
+function onReport(state: Recruiting | Training, report: Report, now: number): Step {
+  const { participant, exchange } = report;
+  const code = whyNot(state, report, now);
   if (code) return settle(state, now, [refuse(participant, code, leftMs(state.endsAt, now))]);
   const members = withMember(state.members, participant, { standing: 'verifying', awaySince: null });
   return settle({ ...state, members }, now, [{ type: 'verify', participant, exchange }]);

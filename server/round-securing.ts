@@ -15,19 +15,8 @@ import {
   withoutLost,
   withPresence,
 } from './round-members.ts';
-import type {
-  Aggregating,
-  Members,
-  Report,
-  RoundEffect,
-  RoundEvent,
-  SecureStage,
-  Securing,
-  Step,
-  Training,
-} from './round-state.ts';
-
-const STAGES: readonly SecureStage[] = ['sharing', 'masking', 'agreeing', 'unmasking'];
+import type { Aggregating, Members, Report, RoundEffect, RoundEvent, Securing, Step, Training } from './round-state.ts';
+import { STAGES, whyNot } from './round-turn.ts';
 
 /** Training has ended: with keys in the first exchange, with masked words in the later ones. */
 export function startSecuring(training: Training, now: number, effects: readonly RoundEffect[]): Step {
@@ -131,19 +120,6 @@ function onOpened(state: Securing, event: Extract<RoundEvent, { type: 'opened' }
     endsAt: now + state.limits.stageMs,
   };
   return settle(open, now, dismissed(left, 'round/too-few-participants'));
-}
-
-/** Why an answer cannot be taken now; undefined if it can. */
-function whyNot(state: Securing, { participant, exchange, stage }: Report, now: number): ErrorCode | undefined {
-  const member = state.members.get(participant);
-  if (!member || member.standing === 'offered' || exchange < state.exchange) return 'round/stale';
-  if (member.standing === 'out') return member.code === 'net/closed' ? 'round/late' : member.code;
-  const asked = stage === undefined ? -1 : STAGES.indexOf(stage);
-  const current = STAGES.indexOf(state.stage);
-  if (asked < current) return stage === undefined || exchange > state.exchange ? 'round/duplicate' : 'round/stale';
-  if (exchange > state.exchange || asked > current || state.step === 'opening') return 'wire/unexpected';
-  if (member.standing === 'working') return now >= state.endsAt ? 'round/late' : undefined;
-  return 'round/duplicate';
 }
 
 function onReport(state: Securing, event: Report, now: number): Step {
