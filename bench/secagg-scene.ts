@@ -16,6 +16,7 @@ import {
   encodeDelivery,
   encodeRoster,
   encodeSurvivors,
+  type SealedShares,
   type Unmasking,
 } from '../protocol/secagg/objects.ts';
 import { openSession } from '../protocol/secagg/participant.ts';
@@ -86,8 +87,8 @@ export interface Scene {
   readonly sessionId: Uint8Array;
   readonly entries: readonly Advertisement[];
   readonly survivors: readonly number[];
-  /** Commitments to b and answers of the survivors, by roster index. */
-  readonly commits: ReadonlyMap<number, Uint8Array>;
+  /** Commitments to b and answers of the survivors, by roster index. Boxes with marks are those of the real one only: nobody lies. */
+  readonly shares: ReadonlyMap<number, Pick<SealedShares, 'commits' | 'boxes'>>;
   readonly answers: ReadonlyMap<number, Unmasking>;
   /** The masked words of the real participant. */
   readonly masked: Int32Array;
@@ -105,7 +106,7 @@ async function boxesFrom(cast: Cast, own: Advertisement, sessionId: Uint8Array):
     const shared = await nodeCrypto.x25519(peer.channel.secretKey, own.channelKey);
     const route = { sessionId, from: peer.entry.identity, to: own.identity };
     const shares = { key: [peer.keyShares[cast.self]!], self: [peer.selfShares[cast.self]!] };
-    boxes.push(sealShares(nodeCrypto, boxKey(shared), route, shares));
+    boxes.push(await sealShares(nodeCrypto, boxKey(shared), route, shares));
   }
   return boxes;
 }
@@ -129,7 +130,8 @@ async function answersOf(
     }
     const shared = await nodeCrypto.x25519(peer.channel.secretKey, own.channelKey);
     const route = { sessionId, from: own.identity, to: peer.entry.identity };
-    const ofReal = openShares(boxKey(shared), route, boxes[v < self ? v : v - 1]!, 1).self[0]!;
+    const held = await openShares(nodeCrypto, boxKey(shared), route, boxes[v < self ? v : v - 1]!, 1);
+    const ofReal = held.self[0]!;
     const selfShares = survivors.map((u) => peers[u]?.selfShares[v] ?? ofReal);
     answers.set(v, { exchange: 0, selfShares, keyShares: lost.map((u) => peers[u]!.keyShares[v]!) });
   }
@@ -184,10 +186,10 @@ export async function playScene(cast: Cast, lost: number, words: Int32Array): Pr
   const agreements = encodeAgreements({ exchange: 0, members: survivors, signatures }, size);
   const unmasking = up(await session.unmask(down(agreements)));
 
-  const commits = new Map([[self, decodeShares(shares, size, 1).commits[0]!]]);
+  const sent = new Map<number, Pick<SealedShares, 'commits' | 'boxes'>>([[self, decodeShares(shares, size, 1)]]);
   for (const [v, peer] of peers.entries()) {
-    if (peer) commits.set(v, await commitOf(nodeCrypto, sessionId, peer.entry.identity, peer.b));
+    if (peer) sent.set(v, { commits: [await commitOf(nodeCrypto, sessionId, peer.entry.identity, peer.b)], boxes: [] });
   }
   const answers = await answersOf(cast, own, sessionId, survivors, { shares, unmasking });
-  return { sessionId, entries, survivors, commits, answers, masked: words, maskMs, bytesSent, bytesReceived };
+  return { sessionId, entries, survivors, shares: sent, answers, masked: words, maskMs, bytesSent, bytesReceived };
 }

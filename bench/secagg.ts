@@ -14,6 +14,7 @@ import { addWords } from '../protocol/fixed-point.ts';
 import { maskKey } from '../protocol/secagg/masks.ts';
 import { toleratedDropouts } from '../protocol/secagg/rules.ts';
 import { pairInfo, selfInfo } from '../protocol/secagg/statements.ts';
+import { createDisputes } from '../server/secagg/disputes.ts';
 import { openSum } from '../server/secagg/opening.ts';
 import { prepareUnmasking } from '../server/secagg/unmask.ts';
 import type { Bench, BenchReport } from './report.ts';
@@ -82,7 +83,10 @@ async function openMs(scene: Scene, sum: Int32Array): Promise<number> {
   const start = performance.now();
   const members = scene.entries.map((_, v) => v);
   const { isOpen } = await openSum(
-    { ...scene, crypto: nodeCrypto, exchange: 0, members, planHash: HASH, startHash: HASH, threads: 1 },
+    {
+      ...{ ...scene, crypto: nodeCrypto, exchange: 0, exchanges: [sum.length], members, disputes: createDisputes() },
+      ...{ planHash: HASH, startHash: HASH, threads: 1 },
+    },
     sum,
   );
   if (!isOpen) throw new Error('the sum could not be opened');

@@ -95,7 +95,8 @@ export async function deliverMasked(
   if (exchange === 0) {
     await give('advertisement', await session.advertise());
     await give('sealed-shares', await session.share(await come('roster')));
-    await session.receive(await come('delivery'));
+    const complaint = await session.receive(await come('delivery'));
+    if (complaint) await give('complaint', complaint);
   }
   const hashes = start.blobs.map(({ hash }) => hash);
   stage.sealed ??= session.mask(exchange, words, await startHashOf(at.crypto, hashes));

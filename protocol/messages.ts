@@ -13,7 +13,7 @@ z.config({ jitless: true });
 export const PROTOCOL_VERSION = 1;
 
 /** Bodies of a masked exchange, by who sends them, in order. */
-export const ANSWER_STEPS = ['advertisement', 'sealed-shares', 'agreement', 'unmasking'] as const;
+export const ANSWER_STEPS = ['advertisement', 'sealed-shares', 'complaint', 'agreement', 'unmasking'] as const;
 export const STAGE_STEPS = ['roster', 'delivery', 'survivors', 'agreements'] as const;
 export type AnswerStep = (typeof ANSWER_STEPS)[number];
 export type StageStep = (typeof STAGE_STEPS)[number];

@@ -472,6 +472,9 @@ async function secaggVector() {
   }
   const entries = secagg.decodeRoster(roster, exchanges.length).entries;
   const groups = await secagg.drawGroups(nodeCrypto, offerHash, entries, 4);
+  const dealers = [0, 4];
+  const { sessionId } = sessions[0];
+  const signature = await people[order[2]].sign(secagg.complaintStatement(sessionId, dealers, all.length));
   return {
     ...{ offerHash, planHash, serverKey: server.publicKey, exchanges },
     // secrets in the order in which a participant draws them: s of each exchange, c; then (all have advertised) b of each exchange
@@ -485,6 +488,8 @@ async function secaggVector() {
     sessionId: sessions[0].sessionId,
     roster,
     deliveries: all.map((k) => deliveries.get(id(k))),
+    // none was made in this session
+    complaint: { participant: 2, dealers, body: secagg.encodeComplaint({ dealers, signature }, all.length) },
     rounds,
     groupsOfFour: groups.map((group) => group.map(({ identity }) => identity)),
   };

@@ -28,7 +28,7 @@ export interface AttemptContext {
   readonly checkCertificate: CertificateCheck | undefined;
   /** A report of this participant was added to a sum. */
   readonly onCounted: (participant: ParticipantId) => void;
-  /** What this participant dealt kept a sum closed. */
+  /** This participant was found out: it is asked no more in this run. */
   readonly onSpoilt: (participant: ParticipantId) => void;
   readonly emit: (event: CoordinatorEvent) => void;
 }

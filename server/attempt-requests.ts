@@ -6,7 +6,7 @@ import type { ParticipantId } from '../protocol/ids.ts';
 import type { ClientMessageOf, ServerMessageOf } from '../protocol/messages.ts';
 import type { ReceivedReport } from '../protocol/transfer.ts';
 import type { Attempt } from './attempt.ts';
-import { stageOfAnswer } from './masked-exchange.ts';
+import { type MaskedExchange, stageOfAnswer } from './masked-exchange.ts';
 import type { Participant } from './participants.ts';
 import type { Report, RoundEffect } from './round-state.ts';
 
@@ -112,6 +112,7 @@ export async function answer(
   const { masked } = attempt;
   if (!masked) throw new TacitError('wire/unexpected', 'the reports of this plan are sealed');
   if (masked.hasTaken(id, request, body)) return;
+  if (request.step === 'complaint') return complain(attempt, masked, id, request, body);
   const report = { participant: id, exchange: request.exchange, stage: stageOfAnswer(request.step) };
   const wanted = answerTo(attempt.dispatch({ type: 'report', ...report }), id);
   if (wanted?.type !== 'verify') throw refusal(wanted);
@@ -124,6 +125,24 @@ export async function answer(
   }
   const verdict = answerTo(attempt.answered(report), id);
   if (verdict?.type !== 'add') throw refusal(verdict);
+}
+
+/** Takes a complaint of boxes, which ends no stage: who makes it stays in. Who makes a bad one is out. */
+async function complain(
+  attempt: Attempt,
+  masked: MaskedExchange,
+  participant: ParticipantId,
+  request: ClientMessageOf<'answer'>,
+  body: Uint8Array,
+): Promise<void> {
+  try {
+    await masked.take(participant, request, body);
+  } catch (thrown) {
+    const error = asTacitError(thrown);
+    attempt.dispatch({ type: 'decline', participant, code: error.code });
+    throw error;
+  }
+  attempt.onComplaint();
 }
 
 /** Takes a whole report through the machine: is it wanted, is it right, does it count. */

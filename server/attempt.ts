@@ -7,6 +7,7 @@ import { asTacitError, type ErrorCode } from '../protocol/errors.ts';
 import type { ParticipantId } from '../protocol/ids.ts';
 import type { ServerMessageOf } from '../protocol/messages.ts';
 import type { SealContext } from '../protocol/sealing/suite.ts';
+import type { Fault } from '../protocol/secagg/contracts.ts';
 import { startHashOf } from '../protocol/secagg/statements.ts';
 import type { UploadDesk } from '../protocol/transfer.ts';
 import type { AttemptContext, Outcome } from './attempt-context.ts';
@@ -24,6 +25,13 @@ type AnyEvent = Untimed<RoundEvent>;
 /** What a participant is told to wait after an attempt that came to nothing; it is offered the next one unasked. */
 const FAILED_RETRY_MS = 1000;
 
+/** What is told of a participant that has been found out: the request that was wrong, and how. */
+const FAULTS: Readonly<Record<Fault['what'], readonly [request: string, code: ErrorCode]>> = {
+  boxed: ['sealed-shares', 'secagg/bad-share'],
+  dealt: ['sealed-shares', 'secagg/unrecoverable'],
+  gave: ['unmasking', 'secagg/bad-share'],
+};
+
 export class Attempt {
   /** Resolves when the attempt has ended; never rejects. */
   readonly done: Promise<Outcome>;
@@ -40,6 +48,8 @@ export class Attempt {
   /** When each participant started on the exchange that is under way. */
   private readonly startedAt = new Map<ParticipantId, number>();
   private readonly accepted = new Set<ParticipantId>();
+  /** Who has been found out. */
+  private readonly named = new Set<ParticipantId>();
   /** Verified words on their way into the sum. */
   private verdict: { readonly words: Int32Array; readonly bytes: number } | undefined;
   private ready: ReadyCommit | undefined;
@@ -285,19 +295,28 @@ export class Attempt {
 
   /** Takes the masks off the sum of an exchange, if there are any. */
   private async unmask(exchange: number): Promise<Unmasked | undefined> {
-    const { masked, context } = this;
-    const refused = (participant: ParticipantId, code: ErrorCode): void =>
-      context.emit({ type: 'refused', participant, request: 'answer', code });
     try {
-      const opened = await masked?.sum(exchange);
-      for (const participant of opened?.blamed ?? []) refused(participant, 'secagg/bad-share');
-      return opened;
+      return await this.masked?.sum(exchange);
     } finally {
-      for (const participant of masked?.dealers ?? []) {
-        refused(participant, 'secagg/unrecoverable');
-        context.onSpoilt(participant);
-      }
+      this.nameFaults();
     }
+  }
+
+  /** Says who has been found out, and asks them no more in this run. */
+  private nameFaults(): void {
+    for (const { participant, what } of this.masked?.faults ?? []) {
+      if (this.named.has(participant)) continue;
+      this.named.add(participant);
+      const [request, code] = FAULTS[what];
+      this.context.emit({ type: 'refused', participant, request, code });
+      this.context.onSpoilt(participant);
+    }
+  }
+
+  /** Boxes were complained of. If so many of them that a sum with their dealer could not be opened, the attempt ends here. */
+  onComplaint(): void {
+    this.nameFaults();
+    if (this.named.size > 0) this.fail('secagg/bad-share');
   }
 
   /** Sends out what a stage of the masked exchange starts from, and from when on the masked words are taken. */

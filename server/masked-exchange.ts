@@ -5,7 +5,7 @@
 import { equalBytes } from '../protocol/bytes.ts';
 import type { ParticipantId } from '../protocol/ids.ts';
 import type { AnswerStep, ServerMessage, StageStep } from '../protocol/messages.ts';
-import type { Bodies, OpenedExchange, ServerSession } from '../protocol/secagg/contracts.ts';
+import type { Bodies, Fault, OpenedExchange, ServerSession } from '../protocol/secagg/contracts.ts';
 import type { Participants } from './participants.ts';
 import type { SecureStage } from './round-state.ts';
 
@@ -23,8 +23,8 @@ const STARTS: Readonly<Record<SecureStage, StageStep>> = {
   unmasking: 'agreements',
 };
 
-/** The stage that an answer belongs to; keys are what training ends with. */
-export const stageOfAnswer = (step: AnswerStep): SecureStage | undefined =>
+/** The stage that an answer ends for who gives it; keys are what training ends with. A complaint ends none. */
+export const stageOfAnswer = (step: Exclude<AnswerStep, 'complaint'>): SecureStage | undefined =>
   (({ advertisement: undefined, 'sealed-shares': 'sharing', agreement: 'agreeing', unmasking: 'unmasking' }) as const)[
     step
   ];
@@ -94,6 +94,9 @@ export class MaskedExchange {
       case 'sealed-shares':
         await session.shared(participant, own);
         break;
+      case 'complaint':
+        await session.complained(participant, own);
+        break;
       case 'agreement':
         await session.agreed(participant, own);
         break;
@@ -117,9 +120,9 @@ export class MaskedExchange {
     return this.options.session.open(exchange);
   }
 
-  /** Whose own secrets kept a sum closed. */
-  get dealers(): readonly ParticipantId[] {
-    return this.options.session.dealers();
+  /** Who has been found out, so far. */
+  get faults(): readonly Fault[] {
+    return this.options.session.faults();
   }
 
   wipe(): void {

@@ -32,17 +32,11 @@ export const present = (members: Members): readonly ParticipantId[] =>
 const UNATTRIBUTED: ReadonlySet<ErrorCode> = new Set(['report/out-of-bounds', 'secagg/unrecoverable']);
 
 /**
- * Who is asked last in the next attempt: those who were asked in vain; but where somebody sent others what breaks an exchange under
- * masks, everybody except those who complain of it, so that the next attempt is made with others if there are any.
+ * Who is asked last in the next attempt: those who were asked in vain; everybody, where nobody can tell who is to blame, so that the
+ * next attempt is made with others if there are any.
  */
-export function askedLast(members: Members, reason: ErrorCode): readonly ParticipantId[] {
-  if (UNATTRIBUTED.has(reason)) return [...members.keys()];
-  const complains = (member: Member): boolean => member.standing === 'out' && member.code === 'secagg/bad-share';
-  const victims = [...members].filter(([, member]) => complains(member)).map(([id]) => id);
-  if (victims.length === 0) return idsOf(members, 'offered', 'out');
-  const spared = new Set(victims);
-  return [...members.keys()].filter((id) => !spared.has(id));
-}
+export const askedLast = (members: Members, reason: ErrorCode): readonly ParticipantId[] =>
+  UNATTRIBUTED.has(reason) ? [...members.keys()] : idsOf(members, 'offered', 'out');
 
 /** Puts every member of the given standings out. */
 export const putOut = (members: Members, code: ErrorCode, ...standings: readonly Standing[]): Members =>

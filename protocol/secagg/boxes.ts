@@ -7,6 +7,7 @@ import { concat, equalBytes, utf8 } from '../bytes.ts';
 import { canon, decodeCanon, fixed } from '../canon.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
 import { TacitError } from '../errors.ts';
+import { MARK_BYTES, marksOf } from './marks.ts';
 import { SHARE_BYTES } from './shares.ts';
 
 const NONCE_BYTES = 24;
@@ -44,8 +45,13 @@ export interface SharePair {
   readonly self: readonly Uint8Array[];
 }
 
-/** nonce ‖ box. @param key `boxKey` */
-export function sealShares(crypto: CryptoProvider, key: Uint8Array, route: Route, shares: SharePair): Uint8Array {
+/** nonce ‖ box ‖ marks. @param key `boxKey` */
+export async function sealShares(
+  crypto: CryptoProvider,
+  key: Uint8Array,
+  route: Route,
+  shares: SharePair,
+): Promise<Uint8Array> {
   const { sessionId, from, to } = route;
   const inside = canon(
     'share',
@@ -58,20 +64,45 @@ export function sealShares(crypto: CryptoProvider, key: Uint8Array, route: Route
   const nonce = crypto.randomBytes(NONCE_BYTES);
   const box = nacl.box.after(inside, nonce, key);
   inside.fill(0);
-  return concat(nonce, box);
+  return concat(nonce, box, await marksOf(crypto, route, shares));
 }
 
-const bad = (what: string): TacitError => new TacitError('secagg/bad-share', `a box of shares ${what}`);
+const bad = (what: string, cause?: unknown): TacitError =>
+  new TacitError('secagg/bad-share', `a box of shares ${what}`, { cause });
 
 const cut = (field: Uint8Array, exchanges: number): Uint8Array[] =>
   Array.from({ length: exchanges }, (_, e) => field.slice(e * SHARE_BYTES, (e + 1) * SHARE_BYTES));
 
-/** @throws TacitError secagg/bad-share unless it is a box of this sender to this recipient in this session */
-export function openShares(key: Uint8Array, route: Route, sealed: Uint8Array, exchanges: number): SharePair {
-  const inside = nacl.box.open.after(sealed.subarray(NONCE_BYTES), sealed.subarray(0, NONCE_BYTES), key);
+/** @throws TacitError secagg/bad-share unless it is a box of this sender to this recipient in this session, of shares that fit their marks */
+export async function openShares(
+  crypto: CryptoProvider,
+  key: Uint8Array,
+  route: Route,
+  sealed: Uint8Array,
+  exchanges: number,
+): Promise<SharePair> {
+  const end = sealed.length - 2 * exchanges * MARK_BYTES;
+  const inside = nacl.box.open.after(sealed.subarray(NONCE_BYTES, end), sealed.subarray(0, NONCE_BYTES), key);
   if (!inside) throw bad('cannot be opened');
+  let shares: SharePair;
   try {
-    const fields = decodeCanon('share', inside);
+    shares = readShares(inside, route, exchanges);
+  } finally {
+    inside.fill(0);
+  }
+  if (equalBytes(await marksOf(crypto, route, shares), sealed.subarray(end))) return shares;
+  for (const share of [...shares.key, ...shares.self]) share.fill(0);
+  throw bad('holds others than were marked');
+}
+
+function readShares(inside: Uint8Array, route: Route, exchanges: number): SharePair {
+  let fields: Uint8Array[];
+  try {
+    fields = decodeCanon('share', inside);
+  } catch (cause) {
+    throw bad('is not well formed', cause);
+  }
+  try {
     const [sessionId, from, to, keyShares, selfShares] = fields;
     const known = fields.length === 5 && keyShares?.length === selfShares?.length;
     if (!known || keyShares?.length !== exchanges * SHARE_BYTES) throw bad('is not well formed');
@@ -79,10 +110,8 @@ export function openShares(key: Uint8Array, route: Route, sealed: Uint8Array, ex
     if (!(equalBytes(s, route.sessionId) && equalBytes(f, route.from) && equalBytes(t, route.to))) {
       throw bad('is for another session, sender or recipient');
     }
-    const pair = { key: cut(keyShares, exchanges), self: cut(selfShares!, exchanges) };
-    for (const field of fields) field.fill(0);
-    return pair;
+    return { key: cut(keyShares, exchanges), self: cut(selfShares!, exchanges) };
   } finally {
-    inside.fill(0);
+    for (const field of fields) field.fill(0);
   }
 }

@@ -48,8 +48,8 @@ export interface ParticipantSession {
   advertise(): Promise<Uint8Array>;
   /** Takes the body `roster`, finds its own group. @returns the body `sealed-shares` */
   share(roster: Uint8Array): Promise<Uint8Array>;
-  /** Takes the body `delivery` and opens every share in it. */
-  receive(delivery: Uint8Array): Promise<void>;
+  /** Takes the body `delivery` and opens every share in it. @returns the body `complaint` if some are not as they should be */
+  receive(delivery: Uint8Array): Promise<Uint8Array | undefined>;
   /**
    * Masks the words of an exchange; they are changed in place and returned as bytes. Exchanges come in order from 0.
    * @param startHash what the exchange started from, `startHashOf`; the offer's model by default
@@ -95,8 +95,16 @@ export interface OpenedExchange {
   readonly sum: Int32Array<ArrayBuffer>;
   /** Whose words are in the sum. */
   readonly participants: readonly ParticipantId[];
-  /** Whose shares turned out to be wrong, as far as that can be told. */
-  readonly blamed: readonly ParticipantId[];
+}
+
+/** Why a participant is named. */
+export interface Fault {
+  readonly participant: ParticipantId;
+  /**
+   * `dealt`: its shares, as it marked them, are not those of the secret that it committed to. `gave`: its answer holds a share that is
+   * not the one it took. `boxed`: so many complain of its boxes that a sum with it could not be opened.
+   */
+  readonly what: 'dealt' | 'gave' | 'boxed';
 }
 
 /**
@@ -114,6 +122,8 @@ export interface ServerSession {
   shared(participant: ParticipantId, body: Uint8Array): Promise<void>;
   /** Closes the sharing. @returns the body `delivery` for everyone who shared */
   delivery(): Promise<Bodies>;
+  /** Takes `complaint`, before the participant's masked words. */
+  complained(participant: ParticipantId, body: Uint8Array): Promise<void>;
   /** Adds the masked words of an exchange to the sum of the participant's group. They must be complete and authenticated. */
   masked(participant: ParticipantId, exchange: number, words: Int32Array): void;
   /** Closes the masked input. @param startHash as for the participants' `mask` @returns the body `survivors` for every survivor */
@@ -128,8 +138,8 @@ export interface ServerSession {
   openable(exchange: number): boolean;
   /** Recovers what is missing, takes the masks off and adds the groups up. */
   open(exchange: number): Promise<OpenedExchange>;
-  /** Whose dealt shares and commitments kept a sum closed; no single other participant can make one look like that. */
-  dealers(): readonly ParticipantId[];
+  /** Who has been found out, so far. */
+  faults(): readonly Fault[];
   /** Whom the current stage waits for, in no order. */
   awaited(): readonly ParticipantId[];
   /** Erases every share and sum. */

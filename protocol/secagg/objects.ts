@@ -5,6 +5,7 @@
 import { concat } from '../bytes.ts';
 import { canon, decodeCanon, fixed, list } from '../canon.ts';
 import { TacitError } from '../errors.ts';
+import { MARK_BYTES } from './marks.ts';
 import { SHARE_BYTES } from './shares.ts';
 
 const KEY = 32;
@@ -16,8 +17,9 @@ export const BOX_OVERHEAD = 40;
 /** canon(share, …) around the shares: its prefix, five lengths, session, sender and recipient. */
 const SHARE_FRAME = 12 + 5 * 4 + 3 * 32;
 
-/** Length of one box for so many exchanges. */
-export const boxBytes = (exchanges: number): number => BOX_OVERHEAD + SHARE_FRAME + 2 * exchanges * SHARE_BYTES;
+/** Length of one box for so many exchanges, with the marks behind it. */
+export const boxBytes = (exchanges: number): number =>
+  BOX_OVERHEAD + SHARE_FRAME + 2 * exchanges * (SHARE_BYTES + MARK_BYTES);
 
 /** What a participant makes known about itself: an entry of the roster. */
 export interface Advertisement {
@@ -44,7 +46,7 @@ export interface Roster {
 export interface SealedShares {
   /** Commitment to b, one for each exchange. */
   readonly commits: readonly Uint8Array[];
-  /** nonce ‖ box, to each other of the group in roster order. */
+  /** nonce ‖ box ‖ marks, to each other of the group in roster order. */
   readonly boxes: readonly Uint8Array[];
   /** Over `sharesStatement`. */
   readonly signature: Uint8Array;
@@ -56,6 +58,13 @@ export interface Delivery {
   readonly members: readonly number[];
   /** Boxes to the recipient from the other members, in their order. */
   readonly boxes: readonly Uint8Array[];
+}
+
+/** Whose boxes a participant cannot open, or whose shares do not fit their marks. */
+export interface Complaint {
+  readonly dealers: readonly number[];
+  /** Over `complaintStatement`. */
+  readonly signature: Uint8Array;
 }
 
 /** Whose masked words came in. */
@@ -83,7 +92,7 @@ export interface Agreements {
 /** What a survivor gives to take the masks off: for each member exactly one share of one of its two secrets. */
 export interface Unmasking {
   readonly exchange: number;
-  /** Shares of b of the survivors, in roster order; one's own among them, except in a group of 256. */
+  /** Shares of b of the survivors, in roster order; one's own among them, except in a group of 256. Of whom one complained, zeros. */
   readonly selfShares: readonly Uint8Array[];
   /** Shares of the mask keys of those who were lost in this exchange, in roster order. */
   readonly keyShares: readonly Uint8Array[];
@@ -192,6 +201,16 @@ export function decodeDelivery(bytes: Uint8Array, size: number, exchanges: numbe
   const [set, boxes] = fieldsOf(label, bytes, 2);
   const members = decodeSet(label, set, size);
   return { members, boxes: pieces(label, boxes, Math.max(0, members.length - 1), boxBytes(exchanges)) };
+}
+
+export const encodeComplaint = ({ dealers, signature }: Complaint, size: number): Uint8Array =>
+  canon('complaint', encodeSet(dealers, size), fixed(SIGNATURE, signature));
+
+/** @throws TacitError wire/malformed */
+export function decodeComplaint(bytes: Uint8Array, size: number): Complaint {
+  const label = 'complaint';
+  const [set, signature] = fieldsOf(label, bytes, 2);
+  return { dealers: decodeSet(label, set, size), signature: sized(label, signature, SIGNATURE) };
 }
 
 export const encodeSurvivors = (survivors: Survivors, size: number): Uint8Array =>

@@ -120,11 +120,12 @@ export async function shareSecrets(
   const keyShares = await Promise.all(keys.mask.map(({ secretKey }) => split(secretKey)));
   const selfShares = await Promise.all(b.map(split));
   const from = identity.publicKey;
-  const boxes = peers.flatMap((peer, to) => {
-    if (!peer) return [];
+  const boxes: Uint8Array[] = [];
+  for (const [to, peer] of peers.entries()) {
+    if (!peer) continue;
     const pair = { key: keyShares.map((shares) => shares[to]!), self: selfShares.map((shares) => shares[to]!) };
-    return [sealShares(crypto, peer.boxKey, { sessionId, from, to: peer.entry.identity }, pair)];
-  });
+    boxes.push(await sealShares(crypto, peer.boxKey, { sessionId, from, to: peer.entry.identity }, pair));
+  }
   const ownShares = selfShares.map((shares) => shares[self]);
   const kept = new Set(ownShares);
   vault.erase([...keyShares, ...selfShares].flat().filter((share) => !kept.has(share)));

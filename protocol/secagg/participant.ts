@@ -17,6 +17,7 @@ import {
   decodeSurvivors,
   encodeAdvertisement,
   encodeAgreement,
+  encodeComplaint,
   encodeUnmasking,
 } from './objects.ts';
 import {
@@ -29,12 +30,28 @@ import {
   shareSecrets,
 } from './participant-keys.ts';
 import { advance, type ParticipantEvent, type ParticipantState } from './participant-state.ts';
-import { checkTerms, floorOf, type Reveal } from './rules.ts';
-import { agreeStatement, pairInfo, selfInfo, sessionIdOf, survivorsHashOf, survivorsStatement } from './statements.ts';
+import { checkComplaint, checkTerms, floorOf, type Reveal } from './rules.ts';
+import { SHARE_BYTES } from './shares.ts';
+import {
+  agreeStatement,
+  complaintStatement,
+  pairInfo,
+  selfInfo,
+  sessionIdOf,
+  survivorsHashOf,
+  survivorsStatement,
+} from './statements.ts';
 import { createVault } from './vault.ts';
 
 const NOTHING = new Uint8Array(0);
+/** In the place of a share that one complained of. */
+const NO_SHARE: Uint8Array = new Uint8Array(SHARE_BYTES);
 const over = (): TacitError => new TacitError('wire/unexpected', 'the secure aggregation session is over');
+
+/** A bad box is complained of; anything else ends the session. */
+function unlessBad(thrown: unknown): undefined {
+  if (!(thrown instanceof TacitError) || thrown.code !== 'secagg/bad-share') throw thrown;
+}
 
 /** Opens a session. @throws TacitError plan/refused if no session can hold under these terms */
 export function openSession(options: ParticipantOptions): ParticipantSession {
@@ -67,8 +84,9 @@ class Session implements ParticipantSession {
     return this.answer('share', roster, () => this.onRoster(roster));
   }
 
-  async receive(delivery: Uint8Array): Promise<void> {
-    await this.answer('receive', delivery, async () => this.onDelivery(delivery));
+  async receive(delivery: Uint8Array): Promise<Uint8Array | undefined> {
+    const complaint = await this.answer('receive', delivery, () => this.onDelivery(delivery));
+    return complaint.length > 0 ? complaint : undefined;
   }
 
   mask(exchange: number, words: Int32Array, startHash = this.options.modelHash): Promise<Uint8Array> {
@@ -172,21 +190,26 @@ class Session implements ParticipantSession {
     return shared.body;
   }
 
-  private onDelivery(body: Uint8Array): Uint8Array {
-    const { identity, exchanges } = this.options;
+  private async onDelivery(body: Uint8Array): Promise<Uint8Array> {
+    const { crypto, identity, exchanges } = this.options;
     const { sessionId, entries, self, peers } = this.inGroup();
     const { members, boxes } = decodeDelivery(body, entries.length, exchanges.length);
     this.take({ type: 'delivery', members });
-    const others = members.filter((v) => v !== self);
-    for (const [i, v] of others.entries()) {
+    const dealers: number[] = [];
+    for (const [i, v] of members.filter((v) => v !== self).entries()) {
       const peer = peers[v]!;
       const route = { sessionId, from: peer.entry.identity, to: identity.publicKey };
-      peer.held = openShares(peer.boxKey, route, boxes[i]!, exchanges.length);
-      for (const secret of [...peer.held.key, ...peer.held.self]) this.vault.keep(secret);
+      const held = await openShares(crypto, peer.boxKey, route, boxes[i]!, exchanges.length).catch(unlessBad);
+      for (const secret of held ? [...held.key, ...held.self] : []) this.vault.keep(secret);
+      if (held) peer.held = held;
+      else dealers.push(v);
     }
     this.vault.erase(peers.map((peer) => peer?.boxKey));
     if (this.keys) this.vault.erase([this.keys.channel.secretKey]);
-    return NOTHING;
+    checkComplaint(entries.length, dealers);
+    if (dealers.length === 0) return NOTHING;
+    const signature = await identity.sign(complaintStatement(sessionId, dealers, entries.length));
+    return encodeComplaint({ dealers, signature }, entries.length);
   }
 
   private async onWords(exchange: number, words: Int32Array, startHash: Uint8Array): Promise<Uint8Array> {
@@ -253,8 +276,9 @@ class Session implements ParticipantSession {
   /** The body with one share of one secret of each member. */
   private sharesFor(exchange: number, reveal: Reveal): Uint8Array {
     const { self, peers, ownShares } = this.inGroup();
-    const selfShares = reveal.self.map((v) => (v === self ? ownShares[exchange] : peers[v]!.held!.self[exchange]));
-    const keyShares = reveal.key.map((v) => peers[v]!.held!.key[exchange]!);
+    const held = (v: number, kind: 'self' | 'key'): Uint8Array => peers[v]!.held?.[kind][exchange] ?? NO_SHARE;
+    const selfShares = reveal.self.map((v) => (v === self ? ownShares[exchange] : held(v, 'self')));
+    const keyShares = reveal.key.map((v) => held(v, 'key'));
     const given = selfShares.filter((one) => one !== undefined);
     return encodeUnmasking({ exchange, selfShares: given, keyShares });
   }

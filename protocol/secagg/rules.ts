@@ -111,6 +111,13 @@ export function checkRoster(entries: readonly RosterView[], self: RosterView, fl
   return place;
 }
 
+/** Of how many dealers a participant may complain: more than may collude cannot be theirs alone. @throws TacitError secagg/bad-share */
+export function checkComplaint(size: number, dealers: readonly number[]): void {
+  if (dealers.length > colludersOf(size)) {
+    throw new TacitError('secagg/bad-share', `${dealers.length} boxes of shares are not what they should be`);
+  }
+}
+
 const isAscending = (set: readonly number[]): boolean => set.every((v, i) => i === 0 || set[i - 1]! < v);
 
 /** A set of roster indices as it must be: ascending, part of `whole`, with oneself in it, of at least the floor and the threshold. */

@@ -1,18 +1,15 @@
 /**
  * Shamir's scheme for the two secrets of a participant (SPEC.md §13.4). Secrets are split by shamir-secret-sharing over GF(2⁸), whose
  * randomness is the operating system's. Recovering from wrong shares gives a wrong secret and no error: what comes out is verified,
- * and where it does not hold other subsets are tried.
+ * and where it does not hold, the wrong shares are found by their marks.
  */
 import { split } from 'shamir-secret-sharing';
-import { stream } from '../random.ts';
 import { combineRows, lagrangeBasis } from './gf256.ts';
 import { sharesOf } from './rules.ts';
 
 export const SECRET_BYTES = 32;
 /** 32 bytes of y, then x, from 1 to 255. */
 export const SHARE_BYTES = SECRET_BYTES + 1;
-/** How many subsets of the shares are tried before a secret is given up. */
-export const MAX_TRIES = 20;
 
 /**
  * The shares of a secret by roster index; undefined where there is none (in a group of 256, for oneself).
@@ -37,79 +34,63 @@ export interface Contribution {
   readonly share: Uint8Array;
 }
 
-/** A secret that was recovered, and who gave shares that are not of it. */
-export interface Recovered {
-  readonly secret: Uint8Array;
-  readonly wrong: readonly number[];
-}
-
 const xOf = ({ share }: Contribution): number => share[SECRET_BYTES]!;
 
-/** The value at `at` of the polynomials through these shares. */
-const interpolate = (shares: readonly Contribution[], at: number): Uint8Array =>
-  combineRows(
-    lagrangeBasis(shares.map(xOf), at),
+/** Whether there is a share at all: where one complained of its box, there are zeros. */
+export const isShare = (entry: Contribution): boolean => entry.share.length === SHARE_BYTES && xOf(entry) !== 0;
+
+/** The value at 0 of the polynomials through the first `threshold` of these shares. */
+function secretOf(contributions: readonly Contribution[], threshold: number): Uint8Array {
+  const shares = contributions.slice(0, threshold);
+  const basis = lagrangeBasis(shares.map(xOf), 0);
+  return combineRows(
+    basis,
     shares.map(({ share }) => share),
     SECRET_BYTES,
   );
+}
 
-/** Shares that can be of one polynomial: x is neither 0 nor claimed twice. By roster index, those of the distrusted last. */
-function usable(contributions: readonly Contribution[], distrusted: ReadonlySet<number>): Contribution[] {
-  const claims = new Map<number, number>();
-  for (const entry of contributions) claims.set(xOf(entry), (claims.get(xOf(entry)) ?? 0) + 1);
-  const rank = ({ from }: Contribution): number => from + (distrusted.has(from) ? 1000 : 0);
-  return contributions
-    .filter((entry) => entry.share.length === SHARE_BYTES && xOf(entry) !== 0 && claims.get(xOf(entry)) === 1)
-    .sort((a, b) => rank(a) - rank(b));
+/** What came of recovering a secret. */
+export interface Recovered {
+  /** Undefined if there are too few right shares, or `isDealt` is false. */
+  readonly secret?: Uint8Array;
+  /** Who gave shares that are not the ones they were dealt, if that had to be looked at. */
+  readonly wrong: readonly number[];
+  /** False: enough shares are those that were dealt, and they are not of the secret. */
+  readonly isDealt: boolean;
+}
+
+export interface Checks {
+  /** Whether it is the secret that the dealer committed to. */
+  readonly verify: (secret: Uint8Array) => Promise<boolean>;
+  /** Whether a share fits the mark that its dealer made of it. */
+  readonly fits: (contribution: Contribution) => Promise<boolean>;
 }
 
 /**
- * Subsets of `threshold` shares: the first ones, then all but a gap that moves through them, which finds the secret if the wrong
- * shares lie close together (one always does), then others by chance.
- */
-function* subsets(shares: readonly Contribution[], threshold: number): Generator<Contribution[]> {
-  const spare = shares.length - threshold;
-  yield shares.slice(0, threshold);
-  if (spare === 0) return;
-  for (let gap = 0; gap < threshold; gap += spare) yield [...shares.slice(0, gap), ...shares.slice(gap + spare)];
-  const rng = stream(0, 'secagg/subsets', shares.length, threshold);
-  for (;;) {
-    const rest = [...shares];
-    yield Array.from({ length: threshold }, () => rest.splice(rng.below(rest.length), 1)[0]!);
-  }
-}
-
-/** Whether `recoverSecret` finds the secret wherever one wrong share lies, with so many more shares than the threshold. */
-export const findsOneWrong = (threshold: number, spare: number): boolean =>
-  spare > 0 && 1 + Math.ceil(threshold / spare) <= MAX_TRIES;
-
-const isOnPolynomial = (entry: Contribution, good: readonly Contribution[]): boolean =>
-  interpolate(good, xOf(entry)).every((byte, k) => byte === entry.share[k]);
-
-/**
- * The secret whose shares these are, by trying at most 20 subsets; undefined if none of them gives one that verifies.
- * @param distrusted who gave wrong shares before: theirs are used last
+ * The secret whose shares these are. The first ones are taken as they are; if they do not give it, those that do not fit their marks
+ * are left out. @param distrusted who gave wrong shares before: theirs are used when there are not enough others
  */
 export async function recoverSecret(
   contributions: readonly Contribution[],
   threshold: number,
-  verify: (secret: Uint8Array) => Promise<boolean>,
+  { verify, fits }: Checks,
   distrusted: ReadonlySet<number> = new Set(),
-): Promise<Recovered | undefined> {
-  const shares = usable(contributions, distrusted);
-  if (shares.length < threshold) return undefined;
-  let tries = 0;
-  for (const subset of subsets(shares, threshold)) {
-    const secret = interpolate(subset, 0);
-    if (await verify(secret)) {
-      const good = new Set(subset);
-      const doubtful = tries === 0 && shares.length === contributions.length ? [] : contributions;
-      const wrong = doubtful.filter((entry) => !good.has(entry) && !isOnPolynomial(entry, subset));
-      return { secret, wrong: wrong.map(({ from }) => from) };
-    }
+): Promise<Recovered> {
+  const given = contributions.filter(isShare);
+  const trusted = given.filter(({ from }) => !distrusted.has(from));
+  const recover = async (shares: readonly Contribution[]): Promise<Uint8Array | undefined> => {
+    if (shares.length < threshold) return undefined;
+    const secret = secretOf(shares, threshold);
+    if (await verify(secret)) return secret;
     secret.fill(0);
-    tries += 1;
-    if (tries === MAX_TRIES) return undefined;
-  }
-  return undefined;
+    return undefined;
+  };
+  const first = await recover(trusted.length < threshold ? given : trusted);
+  if (first) return { secret: first, wrong: [], isDealt: true };
+  const fitting = await Promise.all(contributions.map(fits));
+  const right = contributions.filter((_, i) => fitting[i]);
+  const wrong = contributions.filter((_, i) => !fitting[i]).map(({ from }) => from);
+  const second = await recover(right);
+  return { ...(second ? { secret: second } : {}), wrong, isDealt: second !== undefined || right.length < threshold };
 }

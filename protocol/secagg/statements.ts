@@ -2,7 +2,7 @@
 import { concat } from '../bytes.ts';
 import { canon, fixed, u8 } from '../canon.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
-import { type Advertisement, encodeEntries } from './objects.ts';
+import { type Advertisement, encodeEntries, encodeSet } from './objects.ts';
 
 const hash = (bytes: Uint8Array): Uint8Array => fixed(32, bytes);
 
@@ -21,6 +21,10 @@ export const sharesStatement = (
   commits: readonly Uint8Array[],
   boxesHash: Uint8Array,
 ): Uint8Array => canon('shares', hash(sessionId), concat(...commits), hash(boxesHash));
+
+/** Signed by the participant in `complaint`. */
+export const complaintStatement = (sessionId: Uint8Array, dealers: readonly number[], size: number): Uint8Array =>
+  canon('complaint', hash(sessionId), encodeSet(dealers, size));
 
 /** Signed by the coordinator in `survivors`. */
 export const survivorsStatement = (sessionId: Uint8Array, exchange: number, survivorsHash: Uint8Array): Uint8Array =>

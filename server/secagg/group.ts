@@ -8,6 +8,7 @@ import { TacitError } from '../../protocol/errors.ts';
 import { addWords } from '../../protocol/fixed-point.ts';
 import { type Identity, participantId, verifyStatement } from '../../protocol/identity.ts';
 import type { ParticipantId } from '../../protocol/ids.ts';
+import type { Fault } from '../../protocol/secagg/contracts.ts';
 import {
   arrive,
   awaitedIn,
@@ -22,6 +23,7 @@ import {
 import {
   type Advertisement,
   decodeAgreement,
+  decodeComplaint,
   decodeShares,
   decodeUnmasking,
   encodeAgreements,
@@ -30,14 +32,16 @@ import {
   type SealedShares,
   type Unmasking,
 } from '../../protocol/secagg/objects.ts';
-import { sharesOf } from '../../protocol/secagg/rules.ts';
+import { answersNeeded, checkComplaint, sharesOf } from '../../protocol/secagg/rules.ts';
 import {
   agreeStatement,
   boxesHashOf,
+  complaintStatement,
   sharesStatement,
   survivorsHashOf,
   survivorsStatement,
 } from '../../protocol/secagg/statements.ts';
+import { createDisputes } from './disputes.ts';
 import { openSum } from './opening.ts';
 import { prepareUnmasking } from './unmask.ts';
 
@@ -57,19 +61,17 @@ export interface GroupOptions {
 export interface OpenedGroup {
   readonly sum: Int32Array<ArrayBuffer>;
   readonly participants: readonly ParticipantId[];
-  readonly blamed: readonly ParticipantId[];
 }
-
-const NOBODY: readonly ParticipantId[] = [];
 
 /** Participants are roster indices of the group; closing gives the bodies of the next stage by index. */
 export interface Group {
   readonly ids: readonly ParticipantId[];
   readonly stage: GroupStage;
-  /** Whose own secrets kept the sum closed. */
-  readonly dealers: readonly ParticipantId[];
+  /** Who has been found out. */
+  readonly faults: readonly Fault[];
   shared(index: number, body: Uint8Array): Promise<void>;
   closeSharing(): Map<number, Uint8Array>;
+  complained(index: number, body: Uint8Array): Promise<void>;
   masked(index: number, exchange: number, words: Int32Array): void;
   closeMasking(exchange: number, startHash: Uint8Array): Promise<Map<number, Uint8Array>>;
   agreed(index: number, body: Uint8Array): Promise<void>;
@@ -90,7 +92,8 @@ class RunningGroup implements Group {
   private readonly shares = new Map<number, SealedShares>();
   /** What each participant sent last, so that it may send it again. */
   private readonly last = new Map<number, Uint8Array>();
-  dealers = NOBODY;
+  private readonly disputes = createDisputes();
+  private found: readonly Fault[] = [];
   private state: GroupState;
   private sum: Int32Array<ArrayBuffer> | undefined;
   private startHash = new Uint8Array(0);
@@ -101,6 +104,10 @@ class RunningGroup implements Group {
     this.options = options;
     this.ids = options.entries.map((entry) => participantId(entry.identity));
     this.state = openGroup(options.entries.length, options.floor);
+  }
+
+  get faults(): readonly Fault[] {
+    return this.found;
   }
 
   get stage(): GroupStage {
@@ -122,6 +129,29 @@ class RunningGroup implements Group {
     await verifyStatement(crypto, entries[index]!.identity, statement, decoded.signature);
     this.enter('sharing', 0, index, body);
     this.shares.set(index, decoded);
+  }
+
+  async complained(index: number, body: Uint8Array): Promise<void> {
+    if (this.repeated(index, body)) return;
+    const { crypto, sessionId, entries } = this.options;
+    checkTurn(this.state, 'masking', 0, index);
+    if (this.disputes.by(index)) throw new TacitError('round/duplicate', 'a second complaint');
+    const { dealers, signature } = decodeComplaint(body, this.size);
+    checkComplaint(this.size, dealers);
+    const { members } = this.state;
+    if (dealers.length === 0 || !dealers.every((v) => v !== index && members.includes(v))) {
+      throw new TacitError('wire/malformed', 'a complaint of nobody, of others than members, or of oneself');
+    }
+    await verifyStatement(
+      crypto,
+      entries[index]!.identity,
+      complaintStatement(sessionId, dealers, this.size),
+      signature,
+    );
+    checkTurn(this.state, 'masking', 0, index); // its words may have come meanwhile
+    this.disputes.add(index, dealers);
+    this.last.set(index, body);
+    this.found = this.faultsOf('boxed', this.disputes.beyond(answersNeeded(this.size), members.length));
   }
 
   masked(index: number, exchange: number, words: Int32Array): void {
@@ -198,19 +228,20 @@ class RunningGroup implements Group {
     const { sum, answers, startHash } = this;
     if (!this.leave('unmasking', exchange) || !sum) return undefined;
     this.sum = undefined;
-    const commits = new Map([...this.shares].map(([v, { commits: all }]) => [v, all[exchange]!]));
-    const { isOpen, wrong, dealers } = await openSum(
-      { ...this.options, exchange, startHash, members, survivors, commits, answers },
+    const { shares, disputes } = this;
+    const { isOpen, givers, dealers } = await openSum(
+      { ...this.options, exchange, startHash, members, survivors, shares, disputes, answers },
       sum,
     );
     this.answers = new Map();
-    const named = (indices: readonly number[]): ParticipantId[] => indices.map((v) => this.ids[v]!);
+    // who gives a wrong share of its own secret looks like one who dealt wrongly
+    const others = dealers.filter((v) => !givers.includes(v));
+    this.found = [...this.found, ...this.faultsOf('gave', givers), ...this.faultsOf('dealt', others)];
     if (!isOpen) {
-      this.dealers = named(dealers);
       this.state = fail(this.state);
       return undefined;
     }
-    return { sum, participants: named(survivors), blamed: named(wrong) };
+    return { sum, participants: survivors.map((v) => this.ids[v]!) };
   }
 
   awaited(): readonly number[] {
@@ -222,6 +253,10 @@ class RunningGroup implements Group {
     this.sum?.fill(0);
     this.sum = undefined;
     for (const map of [this.shares, this.last, this.agreements, this.answers]) map.clear();
+  }
+
+  private faultsOf(what: Fault['what'], indices: readonly number[]): Fault[] {
+    return indices.map((v) => ({ participant: this.ids[v]!, what }));
   }
 
   // ------------------------------------------------------------------ order

@@ -7,7 +7,7 @@ import { TacitError } from '../../protocol/errors.ts';
 import { addWords } from '../../protocol/fixed-point.ts';
 import { participantId } from '../../protocol/identity.ts';
 import type { ParticipantId } from '../../protocol/ids.ts';
-import type { Bodies, OpenedExchange, ServerOptions, ServerSession } from '../../protocol/secagg/contracts.ts';
+import type { Bodies, Fault, OpenedExchange, ServerOptions, ServerSession } from '../../protocol/secagg/contracts.ts';
 import { drawGroups } from '../../protocol/secagg/groups.ts';
 import { type Advertisement, decodeAdvertisement, encodeRoster } from '../../protocol/secagg/objects.ts';
 import { verifyAdvertisement } from '../../protocol/secagg/roster.ts';
@@ -99,6 +99,11 @@ class Session implements ServerSession {
     return this.closeAll((group) => group.closeSharing());
   }
 
+  async complained(participant: ParticipantId, body: Uint8Array): Promise<void> {
+    const { group, index } = this.placeOf(participant);
+    await group.complained(index, body);
+  }
+
   masked(participant: ParticipantId, exchange: number, words: Int32Array): void {
     const { group, index } = this.placeOf(participant);
     group.masked(index, exchange, words);
@@ -131,8 +136,8 @@ class Session implements ServerSession {
     return openAll(this.running(), exchange, this.options.exchanges[exchange] ?? 0);
   }
 
-  dealers(): readonly ParticipantId[] {
-    return (this.groups ?? []).flatMap(({ dealers }) => dealers);
+  faults(): readonly Fault[] {
+    return (this.groups ?? []).flatMap(({ faults }) => faults);
   }
 
   awaited(): readonly ParticipantId[] {
@@ -197,16 +202,14 @@ class Session implements ServerSession {
 async function openAll(groups: readonly Group[], exchange: number, words: number): Promise<OpenedExchange> {
   const sum = new Int32Array(words);
   const participants: ParticipantId[] = [];
-  const blamed: ParticipantId[] = [];
   for (const group of groups) {
     const opened = await group.open(exchange);
     if (!opened) continue;
     addWords(sum, opened.sum);
     participants.push(...opened.participants);
-    blamed.push(...opened.blamed);
   }
   if (participants.length === 0) {
     throw new TacitError('secagg/unrecoverable', 'no group has enough good shares to open its sum');
   }
-  return { sum, participants, blamed };
+  return { sum, participants };
 }

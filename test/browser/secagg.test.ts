@@ -92,12 +92,11 @@ describe.each([
     for (const v of everyone) {
       const own = identities[v]!.publicKey;
       const shares = given.map(({ selfShares }, from) => ({ from, share: selfShares[v]! }));
-      const found = await recoverSecret(
-        shares,
-        thresholdOf(size),
-        async (b) => compareBytes(await commitOf(crypto, sessionId, own, b), sent[v]!.commits[0]!) === 0,
-      );
-      await crypto.applyMasks(sum, [{ key: await maskKey(crypto, found!.secret, selfInfo(context, own)), sign: -1 }]);
+      const found = await recoverSecret(shares, thresholdOf(size), {
+        verify: async (b) => compareBytes(await commitOf(crypto, sessionId, own, b), sent[v]!.commits[0]!) === 0,
+        fits: async () => false,
+      });
+      await crypto.applyMasks(sum, [{ key: await maskKey(crypto, found.secret!, selfInfo(context, own)), sign: -1 }]);
     }
     expect(sum).toEqual(Int32Array.from({ length: 70_001 }, (__, i) => (i % 1000) * 10));
     expect(sessions.map(({ phase }) => phase)).toEqual(Array(4).fill('finished'));
@@ -115,7 +114,7 @@ test('the rules, and shares by the browser’s randomness', async () => {
   const found = await recoverSecret(
     shares.map((share, from) => ({ from, share: share! })),
     3,
-    async (secret) => secret.every((byte) => byte === 7),
+    { verify: async (secret) => secret.every((byte) => byte === 7), fits: async () => false },
   );
-  expect(found?.wrong).toEqual([]);
+  expect(found).toMatchObject({ wrong: [], isDealt: true });
 });

@@ -2,15 +2,16 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { memoryStore } from '../../client/store.ts';
 import { modelOf } from '../../learning/model.ts';
-import { toHex } from '../../protocol/bytes.ts';
+import { compareBytes, toHex } from '../../protocol/bytes.ts';
 import { decodeClientFrame, decodeServerFrame, encodeFrame } from '../../protocol/codec.ts';
 import { nodeCrypto } from '../../protocol/crypto/node.ts';
 import { flatten } from '../../protocol/flatten.ts';
 import type { ClientMessage, ServerMessage } from '../../protocol/messages.ts';
 import type { Plan } from '../../protocol/plan.ts';
+import type { Connection } from '../../protocol/transport.ts';
 import { uniformSampler } from '../../server/cohort.ts';
 import type { RunResult } from '../../server/events.ts';
-import { dealsWrongly } from '../fixtures/secagg.ts';
+import { dealsWrongly, marksWrongly } from '../fixtures/secagg.ts';
 import { certify, drawn, type Hall, type HallOptions, maskedHall, maskedPlan } from './masked-hall.ts';
 import { expectedModel, identityOf, parametersOf, testPlan } from './server-harness.ts';
 
@@ -198,6 +199,54 @@ describe('a round under masks', () => {
       [0, 5],
     ]);
     expect(masked.people[3]!.trainer.inputs).toHaveLength(1);
+  });
+
+  test('[SS5] [SS6] of which one sends boxes that do not hold what they should is made again at once, without that one', async () => {
+    const { publicKey } = await identityOf('masked-3');
+    const masked = await hall(maskedPlan({ rounds: { count: 2, cohort: 6, minReports: 5 } }), {
+      count: 6,
+      join: (i) => (i === 3 ? { crypto: marksWrongly(publicKey) } : {}),
+      coordinator: { settleMs: 20 },
+    });
+    expect(await masked.event('failed')).toMatchObject({ attempt: 0, code: 'secagg/bad-share' });
+    const result = await masked.run;
+    expect(result.history.map(({ attempt, participants }) => [attempt, participants])).toEqual([
+      [1, 5],
+      [0, 5],
+    ]);
+    expect(masked.events.filter((event) => event.type === 'refused' && event.request === 'sealed-shares')).toEqual([
+      { type: 'refused', participant: masked.identities[3]!.id, request: 'sealed-shares', code: 'secagg/bad-share' },
+    ]);
+    expect(masked.people[3]!.trainer.inputs).toHaveLength(1);
+  });
+
+  test('[SS6] of which one gives wrong shares is committed all the same, and that one is asked no more', async () => {
+    const lying = (connection: Connection): Connection => ({
+      ...connection,
+      send: async (frame) => {
+        const { message, body } = decodeClientFrame(frame);
+        if (!answering('unmasking')(message)) return connection.send(frame);
+        const wrong = body!.slice();
+        for (let at = wrong.length - 6 * 33; at < wrong.length; at += 33) wrong[at]! ^= 1;
+        return connection.send(encodeFrame(message, wrong));
+      },
+    });
+    // whose shares are used first
+    const keys = await Promise.all(EVERYONE.map(async (i) => (await identityOf(`masked-${i}`)).publicKey));
+    const lowest = EVERYONE.toSorted((a, b) => compareBytes(keys[a]!, keys[b]!))[0]!;
+    const masked = await hall(maskedPlan({ rounds: { count: 2, cohort: 6, minReports: 5 } }), {
+      count: 6,
+      wire: (connection, i) => (i === lowest ? lying(connection) : connection),
+      coordinator: { settleMs: 20 },
+    });
+    const result = await masked.run;
+    expect(result.history.map(({ attempt, participants }) => [attempt, participants])).toEqual([
+      [0, 6],
+      [0, 5],
+    ]);
+    expect(masked.events.filter((event) => event.type === 'refused' && event.request === 'unmasking')).toEqual([
+      { type: 'refused', participant: masked.identities[lowest]!.id, request: 'unmasking', code: 'secagg/bad-share' },
+    ]);
   });
 
   test('[MS6] is left by one for whom the certificates of the others do not hold, whatever the coordinator thinks', async () => {

@@ -41,6 +41,7 @@ interface Vector {
   sessionId: Uint8Array;
   roster: Uint8Array;
   deliveries: Uint8Array[];
+  complaint: { participant: number; dealers: number[]; body: Uint8Array };
   rounds: Round[];
   groupsOfFour: Uint8Array[][];
 }
@@ -68,13 +69,13 @@ async function selfSecret(v: number, e: number): Promise<Uint8Array> {
     others.map(async (to, i) => {
       const shared = await nodeCrypto.x25519(file.participants[to]!.channelSecret, entries[v]!.channelKey);
       const route = { sessionId: file.sessionId, from: identityOf(v), to: identityOf(to) };
-      return { from: to, share: openShares(boxKey(shared), route, boxes[i]!, count).self[e]! };
+      const held = await openShares(nodeCrypto, boxKey(shared), route, boxes[i]!, count);
+      return { from: to, share: held.self[e]! };
     }),
   );
-  const found = await recoverSecret(given, thresholdOf(size), async (b) =>
-    equalBytes(await statements.commitOf(nodeCrypto, file.sessionId, identityOf(v), b), commits[e]!),
-  );
-  return found!.secret;
+  const verify = async (b: Uint8Array): Promise<boolean> =>
+    equalBytes(await statements.commitOf(nodeCrypto, file.sessionId, identityOf(v), b), commits[e]!);
+  return (await recoverSecret(given, thresholdOf(size), { verify, fits: async () => false })).secret!;
 }
 
 describe('secagg.json', () => {
@@ -138,6 +139,15 @@ describe('secagg.json', () => {
     }
   });
 
+  test('[SA5] a complaint', async () => {
+    const { participant, dealers, body } = file.complaint;
+    const { signature, ...read } = objects.decodeComplaint(body, size);
+    expect(read.dealers).toEqual(dealers);
+    expect(toHex(objects.encodeComplaint({ dealers, signature }, size))).toBe(toHex(body));
+    const set = Uint8Array.of(dealers.reduce((bits, v) => bits | (1 << v), 0));
+    await verifyStatement(nodeCrypto, identityOf(participant), canon('complaint', file.sessionId, set), signature);
+  });
+
   test('[SH2] what an exchange started from', async () => {
     const [first, second] = file.rounds as [Round, Round];
     expect(toHex(await statements.startHashOf(nodeCrypto, [first.startHash]))).toBe(toHex(first.startHash));
@@ -159,15 +169,24 @@ describe('secagg.json', () => {
         const shared = await nodeCrypto.x25519(file.participants[to]!.channelSecret, entries[from]!.channelKey);
         const key = boxKey(shared);
         const route = { sessionId: file.sessionId, from: identityOf(from), to: identityOf(to) };
-        const opened = openShares(key, route, boxes[i]!, count);
+        const opened = await openShares(nodeCrypto, key, route, boxes[i]!, count);
         const nonce = boxes[i]!.slice(0, 24);
-        expect(toHex(sealShares({ ...nodeCrypto, randomBytes: () => nonce }, key, route, opened))).toBe(
-          toHex(boxes[i]!),
-        );
+        const again = await sealShares({ ...nodeCrypto, randomBytes: () => nonce }, key, route, opened);
+        expect(toHex(again)).toBe(toHex(boxes[i]!));
+        const bad = expect.objectContaining({ code: 'secagg/bad-share' });
         const other = { ...route, to: identityOf(from) };
-        expect(() => openShares(key, other, boxes[i]!, count)).toThrow(
-          expect.objectContaining({ code: 'secagg/bad-share' }),
-        );
+        await expect(openShares(nodeCrypto, key, other, boxes[i]!, count)).rejects.toEqual(bad);
+        for (const [kind, shares] of [[0, opened.key] as const, [1, opened.self] as const]) {
+          for (const [e, share] of shares.entries()) {
+            const ids = [file.sessionId, identityOf(from), identityOf(to)];
+            const hash = await nodeCrypto.sha256(canon('mark', ...ids, u8(e), u8(kind), share));
+            const at = boxes[i]!.length - 16 * (2 * count - kind * count - e);
+            expect(toHex(boxes[i]!.slice(at, at + 16))).toBe(toHex(hash.subarray(0, 16)));
+            const mauled = boxes[i]!.slice();
+            mauled[at + e]! ^= 1;
+            await expect(openShares(nodeCrypto, key, route, mauled, count)).rejects.toEqual(bad);
+          }
+        }
       }
     }
   });
@@ -205,16 +224,18 @@ describe('secagg.json', () => {
       }));
       for (const [i, v] of key.entries()) {
         const shares = given.map(({ from, keyShares }) => ({ from, share: keyShares[i]! }));
-        const found = await recoverSecret(shares, thresholdOf(size), async (secret) =>
-          equalBytes((await nodeCrypto.x25519KeyPair(secret)).publicKey, entries[v]!.maskKeys[e]!),
-        );
-        expect(toHex(found!.secret)).toBe(toHex(file.participants[v]!.maskSecrets[e]!));
+        const verify = async (secret: Uint8Array) =>
+          equalBytes((await nodeCrypto.x25519KeyPair(secret)).publicKey, entries[v]!.maskKeys[e]!);
+        const { secret } = await recoverSecret(shares, thresholdOf(size), { verify, fits: async () => false });
+        expect(toHex(secret!)).toBe(toHex(file.participants[v]!.maskSecrets[e]!));
       }
       for (const [i, v] of self.entries()) {
         const shares = given.map(({ from, selfShares }) => ({ from, share: selfShares[i]! }));
         const b = toHex(await selfSecret(v, e));
-        const found = await recoverSecret(shares, thresholdOf(size), async (secret) => toHex(secret) === b);
-        expect(found).toBeDefined();
+        const verify = async (secret: Uint8Array) => toHex(secret) === b;
+        expect(
+          (await recoverSecret(shares, thresholdOf(size), { verify, fits: async () => false })).secret,
+        ).toBeDefined();
       }
     }
   });

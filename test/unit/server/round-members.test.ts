@@ -14,11 +14,6 @@ test('those who were asked in vain', () => {
   expect(askedLast(some, 'round/too-few-reports')).toEqual(['b', 'c']);
 });
 
-test('not those who cannot open what another sent them, but the others, the sender among them', () => {
-  const boxes = members({ a: IN, b: out('secagg/bad-share'), c: out('secagg/bad-share'), d: out('round/late') });
-  expect(askedLast(boxes, 'round/too-few-reports')).toEqual(['a', 'd']);
-});
-
 test('everybody, where a sum cannot be opened or cannot be a sum of reports', () => {
   const all = members({ a: IN, b: IN, c: out('round/late') });
   for (const reason of ['report/out-of-bounds', 'secagg/unrecoverable'] as const) {

@@ -14,7 +14,7 @@ describe('exact sums', () => {
     const [opened] = await play(cohort);
     expect(opened!.participants.length).toBe(n);
     expect([...opened!.sum]).toEqual([...plainSum(cohort, opened!.participants, 0)]);
-    expect(opened!.blamed).toEqual([]);
+    expect(cohort.server.faults()).toEqual([]);
     expect(cohort.members.every(({ session }) => session.phase === 'finished')).toBe(true);
   });
 

@@ -1,19 +1,15 @@
 /** Shamir's scheme: the library's shares, our recovery against the library's, corrupted shares, and that t − 1 shares say nothing. */
+import fc from 'fast-check';
 import { combine } from 'shamir-secret-sharing';
 import { describe, expect, test } from 'vitest';
 import { equalBytes, toHex } from '../../../../protocol/bytes.ts';
 import { combineRows, lagrangeBasis } from '../../../../protocol/secagg/gf256.ts';
 import { thresholdOf } from '../../../../protocol/secagg/rules.ts';
-import {
-  type Contribution,
-  findsOneWrong,
-  recoverSecret,
-  SHARE_BYTES,
-  splitSecret,
-} from '../../../../protocol/secagg/shares.ts';
+import { type Contribution, recoverSecret, SHARE_BYTES, splitSecret } from '../../../../protocol/secagg/shares.ts';
 
 const secret = Uint8Array.from({ length: 32 }, (_, i) => i * 7);
-const isSecret = async (found: Uint8Array): Promise<boolean> => equalBytes(found, secret);
+const SEED = Number(process.env.FUZZ_SEED ?? Date.now() % 2 ** 31);
+const RUNS = Number(process.env.FUZZ_RUNS ?? 40);
 
 async function contributions(size: number, threshold = thresholdOf(size)): Promise<Contribution[]> {
   const shares = await splitSecret(secret, size, 0, threshold);
@@ -26,31 +22,6 @@ const corrupt = (all: Contribution[], ...which: number[]): Contribution[] =>
     share[entry.from % 32]! ^= 0x10;
     return { ...entry, share };
   });
-
-describe('findsOneWrong', () => {
-  test.each([
-    [5, 1, true],
-    [19, 1, true],
-    [20, 1, false],
-    [86, 4, false],
-    [86, 5, true],
-    [5, 0, false],
-  ])('of %d shares and %d to spare: %s, and that is so wherever it lies', async (threshold, spare, finds) => {
-    expect(findsOneWrong(threshold, spare)).toBe(finds);
-    const size = threshold + spare;
-    const secret = new Uint8Array(32).fill(9);
-    const shares = (await splitSecret(secret, size, 0, threshold)).map((share) => share!);
-    const verify = async (found: Uint8Array) => found.every((byte) => byte === 9);
-    for (const at of [0, Math.floor(threshold / 2), threshold - 1, size - 1]) {
-      if (!finds) continue;
-      const given = shares.map((share, from) => ({
-        from,
-        share: share.map((byte, k) => (from === at && k < SHARE_BYTES - 1 ? byte ^ 1 : byte)),
-      }));
-      expect((await recoverSecret(given, threshold, verify))?.secret).toEqual(secret);
-    }
-  });
-});
 
 describe('shares', () => {
   test('[SS1] one for each, 33 bytes, each with an x of its own', async () => {
@@ -113,58 +84,83 @@ describe('shares', () => {
 });
 
 describe('A11 wrong shares', () => {
-  test('[SS2] the first t of all are enough when they are right', async () => {
-    const found = await recoverSecret(await contributions(10), 7, isSecret);
-    expect(found?.wrong).toEqual([]);
-    expect(toHex(found!.secret)).toBe(toHex(secret));
-  });
-
-  test.each([0, 3, 6, 9])('[SS2] one wrong share, of %i, is found', async (bad) => {
-    const found = await recoverSecret(corrupt(await contributions(10), bad), 7, isSecret);
-    expect(toHex(found!.secret)).toBe(toHex(secret));
-    expect(found!.wrong).toEqual(bad < 7 ? [bad] : []);
-  });
-
-  test('[SS2] several wrong ones of a large group', async () => {
-    const found = await recoverSecret(corrupt(await contributions(100), 5, 6, 20), 67, isSecret);
-    expect(toHex(found!.secret)).toBe(toHex(secret));
-    expect(found!.wrong).toEqual([5, 6, 20]);
-  });
-
-  test('[SS2] whoever is distrusted is asked last', async () => {
-    let tries = 0;
-    const counted = (s: Uint8Array): Promise<boolean> => {
-      tries += 1;
-      return isSecret(s);
-    };
-    await recoverSecret(corrupt(await contributions(100), 5, 50), 67, counted, new Set([5, 50]));
-    expect(tries).toBe(1);
-  });
-
-  test('[SS2] an x of 0 or one claimed twice does not count', async () => {
-    const all = await contributions(10);
-    const zero = all[1]!.share.slice();
-    zero[32] = 0;
-    const double = all[3]!.share.slice();
-    double[32] = all[4]!.share[32]!;
-    const spoiled = all.map((entry) =>
-      entry.from === 1 ? { ...entry, share: zero } : entry.from === 3 ? { ...entry, share: double } : entry,
+  /** Recovers from these, where the shares of `dealt` are what their dealer has marked. */
+  const recover = (
+    given: readonly Contribution[],
+    dealt: readonly Contribution[],
+    t: number,
+    distrusted?: Set<number>,
+  ) =>
+    recoverSecret(
+      given,
+      t,
+      {
+        verify: async (found) => equalBytes(found, secret),
+        fits: async ({ from, share }) => equalBytes(share, dealt.find((entry) => entry.from === from)!.share),
+      },
+      distrusted,
     );
-    const found = await recoverSecret(spoiled, 7, isSecret);
-    expect(toHex(found!.secret)).toBe(toHex(secret));
-    expect(found!.wrong).toEqual([1, 3]);
+
+  test('[SS2] the first t of all are enough when they are right', async () => {
+    const dealt = await contributions(10);
+    const found = await recover(corrupt(dealt, 8, 9), dealt, 7);
+    expect(found).toEqual({ secret, wrong: [], isDealt: true });
   });
 
-  test('[SS2] too few or too many wrong ones: no secret, at most 20 tries', async () => {
-    expect(await recoverSecret((await contributions(10)).slice(0, 6), 7, isSecret)).toBeUndefined();
-    expect(await recoverSecret(corrupt(await contributions(10), 0, 2, 4, 6, 8), 7, isSecret)).toBeUndefined();
-    let tries = 0;
-    const never = async (): Promise<boolean> => {
-      tries += 1;
-      return false;
-    };
-    expect(await recoverSecret(await contributions(100), 67, never)).toBeUndefined();
-    expect(tries).toBe(20);
+  test(`[SS2] as many wrong ones as there are more than t, wherever they lie, are found (seed ${SEED})`, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 3, max: 60 }), fc.infiniteStream(fc.nat()), async (n, picks) => {
+        const t = thresholdOf(n);
+        const dealt = await contributions(n, t);
+        const order = dealt.map(({ from }) => ({ from, place: picks.next().value }));
+        const wrong = order
+          .sort((a, b) => a.place - b.place)
+          .slice(0, n - t)
+          .map(({ from }) => from);
+        const given = dealt.map((entry) => {
+          if (!wrong.includes(entry.from)) return entry;
+          const share = entry.share.slice();
+          // anywhere in the share, its x included, and sometimes nothing at all
+          if (picks.next().value % 4 === 0) share.fill(0);
+          else share[picks.next().value % SHARE_BYTES]! ^= 1 + (picks.next().value % 255);
+          return { ...entry, share };
+        });
+        const found = await recover(given, dealt, t);
+        expect(toHex(found.secret!)).toBe(toHex(secret));
+        expect(found.isDealt).toBe(true);
+        // all of them, or none if the first that were taken happened to be right
+        const all = wrong.toSorted((a, b) => a - b);
+        expect([[], all]).toContainEqual(found.wrong.toSorted((a, b) => a - b));
+      }),
+      { seed: SEED, numRuns: RUNS },
+    );
+  });
+
+  test('[SS2] one more is one too many, and nobody who dealt is to blame', async () => {
+    const dealt = await contributions(10);
+    const found = await recover(corrupt(dealt, 0, 3, 5, 9), dealt, 7);
+    expect(found).toEqual({ wrong: [0, 3, 5, 9], isDealt: true });
+    expect(await recover(dealt.slice(0, 6), dealt, 7)).toEqual({ wrong: [], isDealt: true });
+  });
+
+  test('[SS2] shares that are as they were marked, and not of the secret, are their dealer’s', async () => {
+    for (const bad of [[0], [0, 3, 6], [1, 2, 3, 4, 5, 6, 7, 8, 9]]) {
+      const dealt = corrupt(await contributions(10), ...bad);
+      expect(await recover(dealt, dealt, 7)).toEqual({ wrong: [], isDealt: false });
+    }
+    const twice = (await contributions(10)).map((entry, _, all) =>
+      entry.from === 3 ? { ...entry, share: all[4]!.share } : entry,
+    );
+    expect(await recover(twice, twice, 7)).toEqual({ wrong: [], isDealt: false });
+  });
+
+  test('[SS2] those who gave wrong ones before are left out at first', async () => {
+    const dealt = await contributions(10);
+    const given = corrupt(dealt, 1, 5);
+    expect((await recover(given, dealt, 7)).wrong).toEqual([1, 5]);
+    expect(await recover(given, dealt, 7, new Set([1, 5]))).toEqual({ secret, wrong: [], isDealt: true });
+    // unless there are not enough others
+    expect(await recover(dealt, dealt, 7, new Set([1, 2, 3, 4, 5]))).toEqual({ secret, wrong: [], isDealt: true });
   });
 
   test('too few shares give another value, not an error: so nothing is used unverified', async () => {
