@@ -12,7 +12,7 @@ export interface Model {
   readonly outputs: NamedSpecs;
 }
 
-function specOf(graph: Graph, name: string, value: number): TensorSpec {
+export function specOf(graph: Graph, name: string, value: number): TensorSpec {
   const { dtype, shape } = graph.types.get(value)!;
   if (dtype === 'float32' || dtype === 'int32') return { dtype, shape };
   throw new RangeError(`output ${name} is ${dtype}; a program returns float32 or int32`);

@@ -1,31 +1,29 @@
 /**
- * The compiled engine in browsers, on onnxruntime-web: WebAssembly with SIMD, on several threads where the page is cross-origin
- * isolated; a GPU where there is one and its numbers are right. It belongs into a Web Worker, since a run blocks its thread.
+ * The compiled engine in browsers: WebAssembly kernels of our own (wasm/), on several threads where the page is cross-origin
+ * isolated; onnxruntime-web for what they do not cover, loaded only then; a GPU where there is one and its numbers are right. It
+ * belongs into a Web Worker, since a run blocks its thread.
  */
-import * as ort from 'onnxruntime-web/wasm';
 import { TacitError } from '../../protocol/errors.ts';
 import { engineOver } from './compiled-engine.ts';
 import type { BackendOptions } from './eager-backend.ts';
 import type { Engine } from './engine.ts';
+import { hasRelaxedSimd, hasSimd } from './wasm/support.ts';
+import { createTeam } from './wasm/team.ts';
+import { wasmEngine } from './wasm/wasm-engine.ts';
 import { gpuRuntime } from './web-gpu.ts';
 import { faultIn, probe } from './web-probe.ts';
-import { webRuntime } from './web-runtime.ts';
+import { ortWasmRuntime } from './web-runtime.ts';
 
 export interface CompiledWebOptions extends BackendOptions {
   /** Where the files of onnxruntime-web are: a URL ending in `/`. Default: beside the module that a bundler made of it. */
   readonly runtimePath?: string;
-  /** Threads of one run; default: one per core, at most four. The first engine of a page or worker decides for all. */
+  /** Threads of one run; default: one per core, at most four. */
   readonly threads?: number;
   /** `auto`: a graphics adapter that passes the probe; `any`: a software adapter too, for tests; `never`: WebAssembly. */
   readonly gpu?: 'auto' | 'any' | 'never';
 }
 
 const MOST_THREADS = 4;
-
-/** One SIMD instruction in a module: what browsers that cannot run the engine refuse. */
-const SIMD_MODULE = Uint8Array.of(
-  ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 10, 9, 1, 7, 0, 65, 0, 253, 15, 26, 11],
-);
 
 function unavailable(message: string, cause?: unknown): TacitError {
   return new TacitError('engine/unavailable', message, { where: 'compiled', ...(cause ? { cause } : {}) });
@@ -42,30 +40,67 @@ const threadWords = (threads: number): string =>
     ? `WebAssembly on ${threads} ${threads === 1 ? 'thread' : 'threads'}`
     : 'WebAssembly on one thread, since this page is not cross-origin isolated';
 
-/** The first line of what the runtime says, without the address of this page's files. */
-const firstLine = (thrown: unknown): string =>
-  (thrown instanceof Error ? thrown.message : String(thrown))
-    .split('\n')[0]!
-    .replace(/^no available backend found\. ERR: /, '');
+/** What is run on which kernels, for a person; grows with what they do not cover. */
+function kernelWords(relaxed: boolean, missing: readonly string[]): string {
+  const ours = relaxed
+    ? 'kernels with fused multiply-add'
+    : 'kernels without fused multiply-add, which this browser lacks';
+  return [ours, ...missing.map((reason) => `onnxruntime-web, since they have no ${reason}`)].join('; ');
+}
+
+/** onnxruntime-web as an engine, once it is needed. */
+function lazyRuntime(runtimePath: string | undefined, threads: number): () => Promise<Engine> {
+  let engine: Promise<Engine> | undefined;
+  return () => {
+    engine ??= ortWasmRuntime(runtimePath, threads).then((runtime) => engineOver(runtime));
+    return engine;
+  };
+}
 
 /**
  * The engine of this worker.
- * @throws TacitError engine/unavailable when the browser has no SIMD, the runtime's files are missing, or its numbers are wrong
+ * @throws TacitError engine/unavailable when the browser has no SIMD, a file is missing, or its numbers are wrong
  */
 export async function compiledEngine(options: CompiledWebOptions = {}): Promise<Engine> {
   const { runtimePath, threads: wanted, gpu = 'auto' } = options;
-  if (!WebAssembly.validate(SIMD_MODULE)) throw unavailable("this browser's WebAssembly has no SIMD");
+  if (!hasSimd()) throw unavailable("this browser's WebAssembly has no SIMD");
+  const relaxed = hasRelaxedSimd();
   const threads = threadsFor(wanted);
-  ort.env.wasm.numThreads = threads;
-  if (runtimePath !== undefined) ort.env.wasm.wasmPaths = runtimePath;
-  const runtime = webRuntime(ort, 'wasm');
-  const reference = await probe(runtime).catch((thrown) => {
-    throw unavailable(`onnxruntime-web does not run here (${firstLine(thrown)})`, thrown);
+  const team = await createTeam(threads).catch((thrown: Error) => {
+    throw unavailable(thrown.message, thrown);
   });
+  const missing: string[] = [];
+  const runtime = lazyRuntime(runtimePath, threads);
+  let loaded = false;
+  const engine = wasmEngine({
+    ...{ team, relaxed },
+    otherwise: async (program, reason) => {
+      loaded = true;
+      if (!missing.includes(reason)) missing.push(reason);
+      return (await runtime()).load(program);
+    },
+  });
+  const close = async (): Promise<void> => {
+    await engine.close();
+    if (loaded) await (await runtime()).close();
+  };
+  const reference = await probe(engine);
   const fault = faultIn(reference);
-  if (fault !== undefined) throw unavailable(`onnxruntime-web computes wrong numbers here: ${fault}`);
-  if (gpu === 'never') return { ...engineOver(runtime), note: threadWords(threads) };
-  const found = await gpuRuntime({ runtimePath, software: gpu === 'any', reference });
-  if (typeof found === 'string') return { ...engineOver(runtime), note: `${threadWords(threads)}; ${found}` };
-  return { ...engineOver(found), note: 'WebGPU, whose probe step gave the numbers of WebAssembly' };
+  if (fault !== undefined) {
+    await close();
+    throw unavailable(`WebAssembly computes wrong numbers here: ${fault}`);
+  }
+  const found = gpu === 'never' ? undefined : await gpuRuntime({ runtimePath, software: gpu === 'any', reference });
+  if (found !== undefined && typeof found !== 'string') {
+    await close();
+    return { ...engineOver(found), note: 'WebGPU, whose probe step gave the numbers of WebAssembly' };
+  }
+  const words = [threadWords(threads), ...(found === undefined ? [] : [found])];
+  return {
+    ...engine,
+    close,
+    get note() {
+      return [...words, kernelWords(relaxed, missing)].join('; ');
+    },
+  };
 }

@@ -3,6 +3,7 @@
  * the numbers that WebAssembly gives. Its build of onnxruntime-web is loaded once all else speaks for it.
  */
 import type { NamedArrays } from '../../protocol/tensors.ts';
+import { engineOver } from './compiled-engine.ts';
 import type { Runtime } from './compiled-session.ts';
 import { faultIn, probe } from './web-probe.ts';
 import { webRuntime } from './web-runtime.ts';
@@ -44,7 +45,8 @@ export async function gpuRuntime({ runtimePath, software, reference }: GpuOption
     ort.env.wasm.numThreads = 1;
     if (runtimePath !== undefined) ort.env.wasm.wasmPaths = runtimePath;
     const runtime = webRuntime(ort, 'webgpu');
-    const fault = faultIn(await probe(runtime), reference);
+    const engine = engineOver(runtime);
+    const fault = faultIn(await probe(engine).finally(() => engine.close()), reference);
     return fault === undefined ? runtime : `WebGPU computes other numbers: ${fault}`;
   } catch (thrown) {
     return `WebGPU failed (${String(thrown).split('\n')[0]})`;

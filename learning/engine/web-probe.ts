@@ -3,9 +3,7 @@
  * of a convolution with its activation, on numbers that are the same everywhere.
  */
 import { float32, type NamedArrays, sizeOf } from '../../protocol/tensors.ts';
-import { engineOver } from './compiled-engine.ts';
-import type { Runtime } from './compiled-session.ts';
-import type { Program } from './engine.ts';
+import type { Engine, Program } from './engine.ts';
 
 const IMAGES = [2, 6, 5, 3] as const;
 const KERNEL = [3, 3, 3, 4] as const;
@@ -31,14 +29,13 @@ const numbers = (shape: readonly number[]) =>
     Float32Array.from({ length: sizeOf(shape) }, (_, i) => Math.sin(i * 12.9898 + shape.length)),
   );
 
-/** What the runtime makes of it. */
-export async function probe(runtime: Runtime): Promise<NamedArrays> {
-  const engine = engineOver(runtime);
+/** What an engine makes of it. */
+export async function probe(engine: Engine): Promise<NamedArrays> {
+  const executable = await engine.load(program);
   try {
-    const executable = await engine.load(program);
     return await executable.run({ images: numbers(IMAGES), kernel: numbers(KERNEL) });
   } finally {
-    await engine.close();
+    executable.dispose();
   }
 }
 

@@ -1,6 +1,9 @@
 /** onnxruntime-web as a runtime of the compiled engine: the same sessions on WebAssembly and on WebGPU. */
 import type * as Web from 'onnxruntime-web';
+import { TacitError } from '../../protocol/errors.ts';
+import { engineOver } from './compiled-engine.ts';
 import type { Runtime, RuntimeTensors } from './compiled-session.ts';
+import { faultIn, probe } from './web-probe.ts';
 
 /** One of the package's builds; each has a WebAssembly module of its own. */
 export type Build = typeof Web;
@@ -40,3 +43,29 @@ export const webRuntime = (ort: Build, provider: WebProvider): Runtime => ({
     };
   },
 });
+
+/** The first line of what the runtime says, without the address of this page's files. */
+const firstLine = (thrown: unknown): string =>
+  (thrown instanceof Error ? thrown.message : String(thrown))
+    .split('\n')[0]!
+    .replace(/^no available backend found\. ERR: /, '');
+
+/**
+ * The smallest build, on WebAssembly. The first call in a worker decides for the threads of all.
+ * @throws TacitError engine/unavailable when it does not start
+ */
+export async function ortWasmRuntime(runtimePath: string | undefined, threads: number): Promise<Runtime> {
+  try {
+    const ort = await import('onnxruntime-web/wasm');
+    ort.env.wasm.numThreads = threads;
+    if (runtimePath !== undefined) ort.env.wasm.wasmPaths = runtimePath;
+    const runtime = webRuntime(ort, 'wasm');
+    const engine = engineOver(runtime);
+    const fault = faultIn(await probe(engine).finally(() => engine.close()));
+    if (fault === undefined) return runtime;
+    throw new Error(`it computes wrong numbers: ${fault}`);
+  } catch (thrown) {
+    const message = `onnxruntime-web does not run here (${firstLine(thrown)})`;
+    throw new TacitError('engine/unavailable', message, { where: 'compiled', cause: thrown });
+  }
+}

@@ -125,7 +125,7 @@ describe('the join page', () => {
     await shoot(page, '2-finished');
     expect(await page.evaluate(() => globalThis.crossOriginIsolated)).toBe(true);
     expect(await page.locator('#engine').textContent()).toMatch(
-      /^compiled:wasm: the fastest that runs here; WebAssembly on [1-4] threads?(; WebGPU .+)?$/,
+      /^compiled:wasm: the fastest that runs here; WebAssembly on [1-4] threads?(; .*WebGPU.*)?; kernels with fused multiply-add$/,
     );
 
     const run = await federation.run;

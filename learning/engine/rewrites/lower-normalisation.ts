@@ -32,10 +32,10 @@ function algebra({ g }: Site) {
   };
 }
 
-type Algebra = ReturnType<typeof algebra>;
+export type Algebra = ReturnType<typeof algebra>;
 
 /** The passes over activations that normalisation takes; all else is arithmetic on small tensors. */
-interface Passes {
+export interface Passes {
   /** Activations as the passes want them, and back. */
   enter(x: Value): Value;
   leave(x: Value): Value;
@@ -105,8 +105,9 @@ function groupNorm(site: Site, l: Algebra, p: Passes): Value[] {
   const { groups, epsilon } = site.node.attributes as { groups: number; epsilon: { float: number } };
   const { sums, spread } = membership(site, c, groups);
   const x = p.enter(given);
-  const mean = l.matMul(l.reshape(p.mean(x), [n, c]), sums(groups / c));
-  const square = l.matMul(l.reshape(p.dot(x, x), [n, c]), sums(groups / (c * h * w)));
+  const [means, squares] = [p.mean(x), p.dot(x, x)]; // next to each other, so that one pass can give both
+  const mean = l.matMul(l.reshape(means, [n, c]), sums(groups / c));
+  const square = l.matMul(l.reshape(squares, [n, c]), sums(groups / (c * h * w)));
   const variance = l.node('Max', [l.sub(square, l.mul(mean, mean)), l.scalar(0)], [n, groups]);
   const deviation = l.node('Sqrt', [l.add(variance, l.scalar(epsilon.float))], [n, groups]);
   const inverse = l.node('Reciprocal', [deviation], [n, groups]);
@@ -125,9 +126,10 @@ function groupNormGrad(site: Site, l: Algebra, p: Passes): Value[] {
   const positions = h * w;
   const [dy, x] = [p.enter(givenDy), p.enter(givenX)];
   // Means of dy and of dy·x̂ over positions: [n, c]
-  const first = l.reshape(p.mean(dy), [n, c]);
+  const [means, dots] = [p.mean(dy), p.dot(dy, x)];
+  const first = l.reshape(means, [n, c]);
   const centre = l.mul(first, l.matMul(mean, spread(positions)));
-  const product = l.sub(l.reshape(p.dot(dy, x), [n, c]), centre);
+  const product = l.sub(l.reshape(dots, [n, c]), centre);
   const second = l.mul(product, l.matMul(inverse, spread(1 / positions)));
   const weights = l.mul(sums(groups / c), l.reshape(scale, [c, 1])); // [c, groups]
   const slope = l.mul(l.mul(inverse, inverse), l.matMul(second, weights));
@@ -140,15 +142,21 @@ function groupNormGrad(site: Site, l: Algebra, p: Passes): Value[] {
   return [p.leave(p.affine(dy, flat(direct), undefined, fromX)), total(second), total(first)];
 }
 
-/** The rewrite, in the blocked layout where channels come in whole blocks; 0: never. */
-export const lowerNormalisation =
-  (block = 0): Rewrite =>
+/** The rewrite, with the passes that are handed in. */
+export const lowerNormalisationBy =
+  (passesOf: (site: Site, l: Algebra) => Passes): Rewrite =>
   (graph: Graph) =>
     rebuild(graph, (site) => {
-      const { g, node } = site;
+      const { node } = site;
       if (node.domain !== 'tacit' || !node.op.startsWith('GroupNorm')) return undefined;
       const l = algebra(site);
-      const [, channels] = l.shapeOf(node.inputs[0]!) as Size4;
-      const passes = isBlocked(channels, block) ? blockedPasses(blockedLayout(g, block)) : plainPasses(site, l);
+      const passes = passesOf(site, l);
       return node.op === 'GroupNorm' ? groupNorm(site, l, passes) : groupNormGrad(site, l, passes);
     });
+
+/** The same in the blocked layout where channels come in whole blocks; 0: never. */
+export const lowerNormalisation = (block = 0): Rewrite =>
+  lowerNormalisationBy((site, l) => {
+    const [, channels] = l.shapeOf(site.node.inputs[0]!) as Size4;
+    return isBlocked(channels, block) ? blockedPasses(blockedLayout(site.g, block)) : plainPasses(site, l);
+  });
