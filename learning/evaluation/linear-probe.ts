@@ -37,12 +37,15 @@ export interface ProbeOptions {
   readonly tolerance?: number;
 }
 
+/** From how many rows per column on L-BFGS is preconditioned: a division costs columns² for each class, the loss rows · columns. */
+const ROWS_PER_COLUMN = 8;
+
 interface Prepared {
   readonly train: LabelledFeatures;
   readonly statistics: Standardisation;
   readonly basis: RowSpace | undefined;
-  /** XᵀX of `train`, which has as many rows as columns or more. */
-  readonly products: Float64Array;
+  /** XᵀX of `train`, where there are rows enough that dividing by the curvature costs little beside the loss. */
+  readonly products: Float64Array | undefined;
 }
 
 function prepare({ features, labels }: LabelledFeatures, classes: number): Prepared {
@@ -54,7 +57,8 @@ function prepare({ features, labels }: LabelledFeatures, classes: number): Prepa
   const standard = standardise(features, statistics);
   const basis = features.rows >= features.columns ? undefined : rowSpace(standard);
   const inner = basis?.coordinates ?? standard;
-  return { train: { features: inner, labels }, statistics, basis, products: gram(inner) };
+  const products = inner.rows >= ROWS_PER_COLUMN * inner.columns ? gram(inner) : undefined;
+  return { train: { features: inner, labels }, statistics, basis, products };
 }
 
 interface Solution {
@@ -72,8 +76,10 @@ function solve(
   const { train, statistics, basis, products } = prepared;
   const inner = train.features.columns;
   const objective = softmaxLoss(train, classes, penalty);
-  const precondition = curvature(products, train.features, classes, penalty);
-  const minimum = minimise(objective, start ?? new Float64Array(classes * (inner + 1)), { tolerance, precondition });
+  const minimum = minimise(objective, start ?? new Float64Array(classes * (inner + 1)), {
+    tolerance,
+    ...(products ? { precondition: curvature(products, train.features, classes, penalty) } : {}),
+  });
   const solved = minimum.x.subarray(0, classes * inner);
   const weights = basis ? basis.expand(solved, classes) : solved.slice();
   const bias = minimum.x.slice(classes * inner);
