@@ -4,7 +4,7 @@ import { TacitError } from '../../../protocol/errors.ts';
 import type { ClientMessage, ServerMessage } from '../../../protocol/messages.ts';
 import { fakeCoordinator } from './fake-coordinator.ts';
 import { smallPlan } from './fixture.ts';
-import { start } from './participant-fixture.ts';
+import { holdTraining, start } from './participant-fixture.ts';
 
 const plan = smallPlan();
 const refusal = (code: string) => expect.objectContaining({ code });
@@ -126,10 +126,7 @@ describe('lost connections', () => {
   it('one during training: training goes on, and its report is sent on the next connection', async () => {
     const coordinator = await fakeCoordinator(plan);
     const { event, trainer } = await start(coordinator);
-    let release: () => void = () => {};
-    trainer.gate = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const release = holdTraining(trainer);
     await event('plan');
     await coordinator.offer();
     await expect.poll(() => trainer.inputs.length).toBe(1);
@@ -188,10 +185,7 @@ describe('lost connections', () => {
   it('the attempt was over meanwhile: the report is dropped, and the next offer is taken', async () => {
     const coordinator = await fakeCoordinator(plan);
     const { event, trainer } = await start(coordinator);
-    let release: () => void = () => {};
-    trainer.gate = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const release = holdTraining(trainer);
     await event('plan');
     await coordinator.offer({ attempt: 1 });
     await expect.poll(() => trainer.inputs.length).toBe(1);

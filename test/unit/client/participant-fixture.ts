@@ -74,6 +74,15 @@ export function fakeTrainer(): FakeTrainer {
   return trainer;
 }
 
+/** Keeps training from ending. @returns lets it end */
+export function holdTraining(trainer: FakeTrainer): () => void {
+  let release = (): void => {};
+  trainer.gate = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  return release;
+}
+
 type EventOf<T extends ParticipantEvent['type']> = Extract<ParticipantEvent, { type: T }>;
 
 /** A participant that has been started. */
