@@ -5,6 +5,7 @@ import { cancelReorders } from './cancel-reorders.ts';
 import { sumColumnsByProduct } from './column-sums.ts';
 import { shareCommonSubexpressions } from './common-subexpressions.ts';
 import { removeDeadNodes } from './dead-nodes.ts';
+import { exchangeBlocks } from './exchange-blocks.ts';
 import { foldConstants } from './fold-constants.ts';
 import { fuseBlocked } from './fuse-blocked.ts';
 import { gatherElements } from './gather-elements.ts';
@@ -14,6 +15,7 @@ import { lowerNormalisation } from './lower-normalisation.ts';
 import type { Rewrite } from './rebuild.ts';
 import { mergeReshapes } from './reshapes.ts';
 import { moveScalarFactors } from './scalar-factors.ts';
+import { scaleAddends } from './scaled-addends.ts';
 import { shareLayouts } from './share-layouts.ts';
 import { moveSingleAxes } from './single-axis-transposes.ts';
 import { splitBatch } from './split-batch.ts';
@@ -52,9 +54,11 @@ export const rewrites = ({ parts = 1, block = 0 }: OptimiseOptions = {}): readon
   shareLayouts,
   ...cleanUp,
   shareLayouts,
+  exchangeBlocks(block),
   moveSingleAxes(block),
   ...cleanUp,
   fuseBlocked,
+  scaleAddends,
   removeDeadNodes,
 ];
 

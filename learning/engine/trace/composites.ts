@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { withGradient } from '../../ops/custom-gradient.ts';
 import { type Composites, makeOps, type Ops } from '../../ops/ops.ts';
-import { GROUP_NORM, GROUP_NORM_GRAD, LAYER_NORM } from './kernels/composite.ts';
+import { GROUP_NORM, GROUP_NORM_GRAD, LAYER_NORM, LAYER_NORM_GRAD } from './kernels/composite.ts';
 
 type Tensor = tf.Tensor;
 
@@ -27,7 +27,7 @@ function groupNorm(x: Tensor, scale: Tensor, offset: Tensor, groups: number, eps
   });
 }
 
-/** x: [n, d]. One operator forward; backward dx = r·(g − mean(g) − x̂·mean(g·x̂)) with g = γ·dy. */
+/** x: [n, d]. One operator forward; backward as few passes as its kernel takes. */
 function layerNorm(x: Tensor, scale: Tensor, offset: Tensor, epsilon = EPSILON): Tensor {
   return withGradient(tf, {
     inputs: { x, scale, offset },
@@ -36,18 +36,10 @@ function layerNorm(x: Tensor, scale: Tensor, offset: Tensor, epsilon = EPSILON):
       save([x, mean!, r!, scale]);
       return y!;
     },
-    gradient: (dy, [saved, mean, r, gamma]) => {
-      const normalised = (): Tensor => tf.mul(tf.sub(saved!, mean!), r!);
-      return {
-        x: () => {
-          const g = tf.mul(dy, gamma!);
-          const hat = normalised();
-          const along = tf.mul(hat, tf.mean(tf.mul(g, hat), -1, true));
-          return tf.mul(tf.sub(tf.sub(g, tf.mean(g, -1, true)), along), r!);
-        },
-        scale: () => tf.sum(tf.mul(dy, normalised()), 0),
-        offset: () => tf.sum(dy, 0),
-      };
+    gradient: (dy, [saved, mean, inverse, gamma]) => {
+      const inputs = { dy, x: saved!, mean: mean!, inverse: inverse!, scale: gamma! };
+      const output = (i: number) => (): Tensor => (tf.engine().runKernel(LAYER_NORM_GRAD, inputs) as Tensor[])[i]!;
+      return { x: output(0), scale: output(1), offset: output(2) };
     },
   });
 }

@@ -5,6 +5,7 @@ import { removeDeadNodes } from '../../../../../learning/engine/rewrites/dead-no
 import { gatherElements } from '../../../../../learning/engine/rewrites/gather-elements.ts';
 import { joinPads } from '../../../../../learning/engine/rewrites/joined-pads.ts';
 import { moveScalarFactors } from '../../../../../learning/engine/rewrites/scalar-factors.ts';
+import { scaleAddends } from '../../../../../learning/engine/rewrites/scaled-addends.ts';
 import { dropSymmetricTransposes } from '../../../../../learning/engine/rewrites/symmetric.ts';
 import { expectSameResults, graphOf, operators } from './run-graph.ts';
 
@@ -59,6 +60,43 @@ describe('constant factors', () => {
       g.node('Mul', [g.node('Mul', [x!, g.float(3)], float([4, 3])), y!], float([4, 3])),
     );
     expect(moveScalarFactors(graph)).toEqual(graph);
+  });
+});
+
+describe('scaled addends of products', () => {
+  it('are scaled by the product, whichever operand is transposed', async () => {
+    for (const [a, b] of [
+      [
+        [5, 4],
+        [5, 3],
+      ],
+      [
+        [4, 5],
+        [3, 5],
+      ],
+    ] as const) {
+      const graph = graphOf({ u: [4, 3], a, b }, (g, [u, x, y]) => {
+        const turned = (value: Value, shape: readonly number[]): Value =>
+          g.typeOf(value).shape.join() === shape.join()
+            ? value
+            : g.node('Transpose', [value], float(shape), { perm: [1, 0] });
+        const product = g.node('MatMul', [turned(x!, [4, 5]), turned(y!, [5, 3])], float([4, 3]));
+        return g.node('Add', [g.node('Mul', [u!, g.float(0.9)], float([4, 3])), product], float([4, 3]));
+      });
+      const after = removeDeadNodes(scaleAddends(graph));
+      expect(operators(after)).toEqual({ Gemm: 1 });
+      await expectSameResults(graph, after);
+    }
+  });
+
+  it('stay where the factor is not known, or the addend broadcasts', () => {
+    const graph = graphOf({ u: [4, 3], v: [3], s: [], a: [4, 5], b: [5, 3] }, (g, [u, v, s, a, b]) => {
+      const product = g.node('MatMul', [a!, b!], float([4, 3]));
+      const fed = g.node('Add', [g.node('Mul', [u!, s!], float([4, 3])), product], float([4, 3]));
+      const wide = g.node('Add', [g.node('Mul', [v!, g.float(2)], float([3])), product], float([4, 3]));
+      return g.node('Sub', [fed, wide], float([4, 3]));
+    });
+    expect(scaleAddends(graph)).toEqual(graph);
   });
 });
 

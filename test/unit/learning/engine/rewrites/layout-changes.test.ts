@@ -10,6 +10,7 @@ import {
 import { blockedLayout } from '../../../../../learning/engine/rewrites/blocked-layout.ts';
 import { shareCommonSubexpressions } from '../../../../../learning/engine/rewrites/common-subexpressions.ts';
 import { removeDeadNodes } from '../../../../../learning/engine/rewrites/dead-nodes.ts';
+import { exchangeBlocks } from '../../../../../learning/engine/rewrites/exchange-blocks.ts';
 import { shareLayouts } from '../../../../../learning/engine/rewrites/share-layouts.ts';
 import { coarse, moveSingleAxes, singleMoves } from '../../../../../learning/engine/rewrites/single-axis-transposes.ts';
 import { expectSameResults, graphOf, operators } from './run-graph.ts';
@@ -84,6 +85,31 @@ describe('transposes of single axes', () => {
       expect(reorders.map(({ attributes }) => attributes.channels_last)).toEqual([1]);
       await expectSameResults(graph, after);
     }
+  });
+});
+
+describe.skipIf(block === 0)('examples exchanged for channels between blocked layouts', () => {
+  const exchange = (n: number): Graph =>
+    graphOf({ x: [n, 3 * block, 2, 5] }, (g, [x]) => {
+      const l = blockedLayout(g, block);
+      const swapped = transpose(g, l.fromBlocked(l.toBlocked(x!)), [1, 0, 2, 3]);
+      return l.fromBlocked(l.toBlocked(swapped));
+    });
+
+  it('never leave the layout', async () => {
+    const graph = exchange(2 * block);
+    const after = removeDeadNodes(exchangeBlocks(block)(graph));
+    expect(operators(graph)).toMatchObject({ ReorderOutput: 2, ReorderInput: 2 });
+    expect(operators(after)).toMatchObject({ ReorderOutput: 1, ReorderInput: 3, Transpose: 1 });
+    await expectSameResults(graph, after);
+  });
+
+  it('stay as they are where examples do not come in blocks, or there is no such layout', () => {
+    for (const [graph, size] of [
+      [exchange(block + 1), block],
+      [exchange(block), 0],
+    ] as const)
+      expect(exchangeBlocks(size)(graph)).toEqual(graph);
   });
 });
 
