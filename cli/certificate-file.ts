@@ -1,7 +1,6 @@
-/** Certificate files: the bytes of a certificate as one line of base64url, so that they can be sent in a message or pasted. */
+/** Certificate files, which `tacit enroll` writes and `tacit join` and the join page read. */
 import { readFile, writeFile } from 'node:fs/promises';
-import { fromBase64Url, toBase64Url } from '../protocol/bytes.ts';
-import { decodeCertificate } from '../protocol/certificate.ts';
+import { certificateFromText, certificateToText } from '../protocol/certificate-text.ts';
 import { TacitError } from '../protocol/errors.ts';
 
 /** @throws TacitError usage/unknown-flag if it cannot be read, auth/certificate-invalid if it holds something else */
@@ -10,9 +9,7 @@ export async function readCertificate(path: string): Promise<Uint8Array> {
     throw new TacitError('usage/unknown-flag', `Cannot read ${path} (${cause.code}).`, { where: path, cause });
   });
   try {
-    const bytes = fromBase64Url(text.trim());
-    decodeCertificate(bytes);
-    return bytes;
+    return certificateFromText(text);
   } catch (cause) {
     throw new TacitError('auth/certificate-invalid', `${path} holds no certificate`, {
       where: path,
@@ -24,7 +21,7 @@ export async function readCertificate(path: string): Promise<Uint8Array> {
 
 /** @throws TacitError usage/file-exists, run/store */
 export async function writeCertificate(path: string, bytes: Uint8Array): Promise<void> {
-  await writeFile(path, `${toBase64Url(bytes)}\n`, { flag: 'wx' }).catch((cause: NodeJS.ErrnoException) => {
+  await writeFile(path, `${certificateToText(bytes)}\n`, { flag: 'wx' }).catch((cause: NodeJS.ErrnoException) => {
     const exists = cause.code === 'EEXIST';
     throw new TacitError(
       exists ? 'usage/file-exists' : 'run/store',

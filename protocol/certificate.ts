@@ -115,6 +115,13 @@ export function operatorKeyOf({ admission }: Plan): Uint8Array | undefined {
   );
 }
 
+/**
+ * How long a certificate must hold when it is shown to the coordinator: participants look at those of all others once training is over,
+ * and one that has expired by then would make each of them refuse the whole roster.
+ */
+export const certificateMarginSeconds = ({ rounds: { recruitMs, trainMs } }: Plan): number =>
+  Math.ceil((recruitMs + trainMs) / 1000);
+
 const MAX_REMEMBERED = 10_000;
 
 /**

@@ -3,7 +3,7 @@
  * committed, and in the end gives the model to whoever stayed. Everything is driven by events; nothing is polled.
  */
 import { toHex } from '../protocol/bytes.ts';
-import { certificateCheckOf } from '../protocol/certificate.ts';
+import { certificateCheckOf, certificateMarginSeconds } from '../protocol/certificate.ts';
 import { type ErrorCode, TacitError } from '../protocol/errors.ts';
 import { describeFederation, type FederationInfo } from '../protocol/federation-info.ts';
 import { fingerprintOf, finishedStatement } from '../protocol/identity.ts';
@@ -23,7 +23,7 @@ import type { CoordinatorEvent, RoundSummary, RunResult } from './events.ts';
 import { type Federation, openFederation, type Progress, resume, summaryOf } from './federation.ts';
 import { Lobby } from './lobby.ts';
 import { serveRequest } from './requests.ts';
-import { certificateMarginSeconds, limitsOf } from './round-limits.ts';
+import { limitsOf } from './round-limits.ts';
 import { openSession, type SessionContext } from './session.ts';
 import { createSpill, type Spill } from './spill.ts';
 import type { Traffic } from './traffic.ts';

@@ -42,10 +42,3 @@ export function limitsOf(plan: Plan, options: LimitOptions): RoundLimits {
     stageMs: Math.min(stageMs, trainMs),
   };
 }
-
-/**
- * How long a certificate must hold when it is shown to the coordinator: participants look at those of all others once training is over,
- * and one that has expired by then would make each of them refuse the whole roster.
- */
-export const certificateMarginSeconds = ({ rounds: { recruitMs, trainMs } }: Plan): number =>
-  Math.ceil((recruitMs + trainMs) / 1000);

@@ -3,12 +3,11 @@
  * gone, so that nobody can enrol another, the coordinator of the same process included.
  */
 import { type LocalPolicy, parsePolicy } from '../client/policy.ts';
-import { issueCertificate } from '../protocol/certificate.ts';
+import { certificateMarginSeconds, issueCertificate } from '../protocol/certificate.ts';
 import { nodeCrypto } from '../protocol/crypto/node.ts';
 import { type Identity, identityFromSeed } from '../protocol/identity.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { LEAST_SECURE_COHORT } from '../protocol/plan-privacy.ts';
-import { certificateMarginSeconds } from '../server/round-limits.ts';
 
 /** What participants are given besides their identities. */
 export interface Enrolment {

@@ -10,6 +10,7 @@ import { openIdentityFile } from '../../protocol/node/identity-file.ts';
 import type { Plan } from '../../protocol/plan.ts';
 import { parseAddress } from '../address.ts';
 import type { JoinOptions, JoinResult, NamedTrainer } from '../join-options.ts';
+import { checkOwnership } from '../own-certificate.ts';
 import { joinFederation } from '../participant.ts';
 import { connectSocket } from './connect.ts';
 import { folderStore } from './folder-store.ts';
@@ -70,6 +71,7 @@ export async function joinFromNode(options: NodeJoinOptions): Promise<JoinResult
   const { url, data, identity: given, folder, ca, proxy, engine, trainer, ...shared } = options;
   const address = parseAddress(url);
   const identity = await identityFrom(given);
+  if (options.certificate) checkOwnership(options.certificate, identity, Date.now() / 1000);
   const pool = trainer ?? (await createPool({ workers: 1, ...(engine ? { engine } : {}) }));
   try {
     return await joinFederation({

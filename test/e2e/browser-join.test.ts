@@ -4,96 +4,15 @@
  */
 import { readFile } from 'node:fs/promises';
 import { encode } from 'fast-png';
-import { type Browser, chromium, type Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { type JoinResult, joinFromNode } from '../../client/index.ts';
-import { createPool } from '../../learning/pool/pool.ts';
-import type { TrainingPool } from '../../learning/pool/scheduler.ts';
+import { describe, expect, it } from 'vitest';
 import { decodeSafetensors } from '../../protocol/safetensors.ts';
-import { BROWSER_FLAGS, findBrowser } from '../../scripts/browser.mjs';
-import type { CoordinatorEvent, RunResult } from '../../server/index.ts';
-import { serve, type TacitServer } from '../../server/index.ts';
+import type { CoordinatorEvent } from '../../server/index.ts';
+import { browsersOf, PAGE_PLAN as PLAN, pageHarness, shoot } from './page-harness.ts';
 
-const ROUNDS = 3;
-const PLAN = {
-  version: 1,
-  task: 'handwritten-digits',
-  seed: 5,
-  data: { shape: [8, 8, 1], minExamples: 16 },
-  encoder: { name: 'mlp', hidden: [64], dim: 32 },
-  pretext: { name: 'spectral', projector: { hidden: [64], dim: 32 } },
-  augmentation: { name: 'image' },
-  training: { steps: 5, batch: 32, optimiser: { name: 'adam', learningRate: 1e-3 } },
-  rounds: { count: ROUNDS, cohort: 3, minReports: 3, overSelection: 1, waitForAll: true },
-  privacy: { mode: 'sealed', clipNorm: 10 },
-};
+const ROUNDS = PLAN.rounds.count;
 
-let browser: Browser;
-let pool: TrainingPool;
-beforeAll(async () => {
-  const executablePath = findBrowser();
-  browser = await chromium.launch({ args: BROWSER_FLAGS, ...(executablePath ? { executablePath } : {}) });
-  pool = await createPool({ workers: 1 });
-});
-afterAll(async () => {
-  await browser.close();
-  await pool.close();
-});
-
-const cleanUp: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const clean of cleanUp.splice(0).reverse()) await clean();
-});
-
-interface Federation {
-  readonly server: TacitServer;
-  readonly events: CoordinatorEvent[];
-  readonly run: Promise<RunResult>;
-}
-
-async function startFederation(plan: unknown = PLAN, waitFor = 3): Promise<Federation> {
-  const events: CoordinatorEvent[] = [];
-  const server = await serve({ plan, port: 0, waitFor, onEvent: (event) => events.push(event) });
-  cleanUp.push(() => server.stop());
-  const run = server.run();
-  run.catch(() => {});
-  return { server, events, run };
-}
-
-/** A Node participant with its own share of the digits. */
-function joinNode({ server }: Federation, share: number, signal?: AbortSignal): Promise<JoinResult> {
-  const indices = Int32Array.from({ length: 100 }, (_, i) => share * 100 + i);
-  return joinFromNode({
-    url: server.joinUrl,
-    data: { kind: 'bundled', name: 'digits', split: 'train', indices },
-    trainer: pool,
-    signal,
-  });
-}
-
-interface OpenPage {
-  readonly page: Page;
-  /** Everything that the browser complained about, violations of the security policy included. */
-  readonly complaints: string[];
-}
-
-async function openPage(url: string): Promise<OpenPage> {
-  const context = await browser.newContext({ acceptDownloads: true, viewport: { width: 900, height: 1400 } });
-  cleanUp.push(() => context.close());
-  const page = await context.newPage();
-  const complaints: string[] = [];
-  page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
-  });
-  page.on('pageerror', (error) => complaints.push(String(error)));
-  await page.goto(url);
-  return { page, complaints };
-}
-
-const SHOTS = process.env.TACIT_SCREENSHOTS;
-const shoot = async (page: Page, name: string): Promise<void> => {
-  if (SHOTS) await page.screenshot({ path: `${SHOTS}/${name}.png`, fullPage: true });
-};
+const { startFederation: start, joinNode, openPage } = pageHarness();
+const startFederation = (plan: unknown = PLAN) => start(plan, { waitFor: 3 });
 
 /** A grey PNG of random-looking pixels, as a person might pick it. */
 function picture(name: string, size: number, seed = 0): { name: string; mimeType: string; buffer: Buffer } {
@@ -101,9 +20,6 @@ function picture(name: string, size: number, seed = 0): { name: string; mimeType
   const png = encode({ width: size, height: size, data, channels: 1, depth: 8 });
   return { name, mimeType: 'image/png', buffer: Buffer.from(png) };
 }
-
-const browsersOf = (events: readonly CoordinatorEvent[]): string[] =>
-  events.flatMap((e) => (e.type === 'joined' && e.platform === 'browser' ? [e.participant] : []));
 
 /** Ids of the participants whose reports counted in each round. */
 const cohorts = (events: readonly CoordinatorEvent[]): string[][] =>

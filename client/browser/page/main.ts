@@ -1,14 +1,17 @@
 /** The join page: shows what this is about, lets a person choose images, and takes part when told to. */
 import './strict.ts';
 import type { SourceSpec } from '../../../learning/data/source.ts';
-import { asTacitError, type TacitError } from '../../../protocol/errors.ts';
+import { asTacitError } from '../../../protocol/errors.ts';
 import type { Plan } from '../../../protocol/plan.ts';
 import { DEFAULT_POLICY, type LocalPolicy } from '../../policy.ts';
 import { encoderFile, type JoinResult, joinInBrowser } from '../index.ts';
+import { type CertificateChoice, needsCertificate, wireCertificate } from './certificate.ts';
 import { byId, show } from './dom.ts';
 import { type Announced, askCoordinator, obstacleTo, showFederation, showSharing } from './federation.ts';
 import { DATA_URL, type Images, wireImages } from './images.ts';
+import { showProblem } from './problem.ts';
 import { showProgress } from './progress.ts';
+import { saveFile } from './save-file.ts';
 
 /** Folder of tfjs's WebAssembly files, relative to the page; put in by the build. */
 declare const __WASM_FOLDER__: string;
@@ -16,34 +19,10 @@ declare const __WASM_FOLDER__: string;
 /** What a reload of this tab remembers: that the person was taking part, and with the sample. */
 const RESUME = 'tacit.taking-part';
 
-const CODE_WORDS: Readonly<Record<string, string>> = {
-  'auth/replaced': 'This browser has joined in another tab or window, so this one has stopped.',
-  'auth/wrong-fingerprint': 'This is not the coordinator that your link names, so nothing was sent to it.',
-  'auth/forked-transcript':
-    'The coordinator contradicts the rounds that it has signed before, so this page no longer takes part.',
-  'net/unreachable': 'The coordinator cannot be reached any more.',
-  'net/closed': 'The connection to the coordinator was lost, and it does not come back.',
-};
-
-function showProblem(error: TacitError | undefined): void {
-  const box = byId('problem');
-  show(box, error !== undefined);
-  if (!error) return;
-  const words = CODE_WORDS[error.code] ?? error.message;
-  box.textContent = [words, error.hint, `(${error.code})`].filter((line) => line !== undefined).join('\n');
-  box.scrollIntoView({ block: 'nearest' });
-}
-
 function offerDownload(bytes: Uint8Array<ArrayBuffer>, name: string): void {
   const button = byId<HTMLButtonElement>('download');
   show(button, true);
-  button.onclick = () => {
-    const link = document.createElement('a');
-    link.href = URL.createObjectURL(new Blob([bytes], { type: 'application/octet-stream' }));
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  };
+  button.onclick = () => saveFile(bytes, name);
   button.focus();
 }
 
@@ -55,6 +34,10 @@ interface Participation {
   /** The chosen images, if they fit. */
   data: SourceSpec | undefined;
   sample: boolean;
+  /** The field for a certificate, where the plan asks for one. */
+  certified: CertificateChoice | undefined;
+  /** The certificate, if it is good. */
+  certificate: Uint8Array | undefined;
   leave: AbortController | undefined;
   /** The run is over, so there is nothing to join any more. */
   finished: boolean;
@@ -63,21 +46,31 @@ interface Participation {
 const joinButton = byId<HTMLButtonElement>('join');
 const leaveButton = byId<HTMLButtonElement>('leave');
 
+/** What is still missing before Join can be pressed. */
+function missing({ announced, data, certificate }: Participation): string | undefined {
+  if (data === undefined) return 'Choose images that fit first.';
+  if (needsCertificate(announced.plan) && !certificate) return 'This takes a certificate of the operator: see above.';
+  return undefined;
+}
+
 /** Shows what can be done now. */
-function refresh({ data, leave, images, finished }: Participation): void {
+function refresh(participation: Participation): void {
+  const { leave, images, certified, finished } = participation;
   const running = leave !== undefined;
-  joinButton.disabled = data === undefined;
+  const lacks = missing(participation);
+  joinButton.disabled = lacks !== undefined;
   show(joinButton, !running && !finished);
   show(leaveButton, running);
   leaveButton.disabled = leave?.signal.aborted ?? false;
   images.lock(running || finished);
-  byId('join-hint').textContent = hintFor(running, finished, data !== undefined);
+  certified?.lock(running || finished);
+  byId('join-hint').textContent = hintFor(running, finished, lacks);
 }
 
-function hintFor(running: boolean, finished: boolean, ready: boolean): string {
+function hintFor(running: boolean, finished: boolean, lacks: string | undefined): string {
   if (running) return 'Keep this page open; it may be in the background.';
   if (finished) return '';
-  return ready ? 'Nothing is sent before you press Join.' : 'Choose images that fit first.';
+  return lacks ?? 'Nothing is sent before you press Join.';
 }
 
 function conclude(plan: Plan, result: JoinResult): void {
@@ -92,7 +85,7 @@ function conclude(plan: Plan, result: JoinResult): void {
 }
 
 async function takePart(participation: Participation): Promise<void> {
-  const { announced, policy, data, sample } = participation;
+  const { announced, policy, data, sample, certificate } = participation;
   const { info, plan, pinned } = announced;
   if (!data || participation.leave) return;
   const leave = new AbortController();
@@ -109,6 +102,7 @@ async function takePart(participation: Participation): Promise<void> {
       task: info.task,
       // without a link that pins it, the person agreed to the key that was shown
       fingerprint: pinned ?? info.fingerprint,
+      certificate,
       policy,
       wasmPath: new URL(__WASM_FOLDER__, document.baseURI).href,
       dataUrl: DATA_URL,
@@ -158,6 +152,8 @@ async function main(): Promise<void> {
     images,
     data: undefined,
     sample: false,
+    certified: undefined,
+    certificate: undefined,
     leave: undefined,
     finished: false,
   };
@@ -170,6 +166,12 @@ async function main(): Promise<void> {
     if (participation.leave) event.preventDefault();
   });
   refresh(participation);
+  if (needsCertificate(plan)) {
+    participation.certified = await wireCertificate(plan, (certificate) => {
+      participation.certificate = certificate;
+      refresh(participation);
+    });
+  }
   await comeBack(participation);
 }
 
