@@ -54,6 +54,10 @@ function roundLine(event: RoundEvent, bytes: string): Line {
       return live(`${round}: step ${event.step} of ${event.steps}${lossOf(event.loss)} · ${bytes}`);
     case 'trained':
       return live(`${round}: trained on ${formatCount(event.examples, 'example')}${lossOf(event.loss)}`);
+    case 'charged':
+      return log(
+        `${round}: this participant's reports add up to ε = ${event.epsilon.toFixed(3)} of at most ${event.budget} at δ = ${event.delta}`,
+      );
     case 'uploading':
       return live(`${round}: report ${formatBytes(event.bytes)} of ${formatBytes(event.total)}`);
     case 'reported':

@@ -33,6 +33,8 @@ export type ParticipantEvent =
   | ({ readonly type: 'training'; readonly step: number; readonly steps: number; readonly loss?: number } & InRound)
   | ({ readonly type: 'trained'; readonly loss: number; readonly examples: number; readonly steps: number } & InRound)
   | ({ readonly type: 'uploading'; readonly bytes: number; readonly total: number } & InRound)
+  /** A noised report is about to leave and is in the notebook: the ε that all of them add up to at `delta`, of at most `budget`. */
+  | ({ readonly type: 'charged'; readonly epsilon: number; readonly budget: number; readonly delta: number } & InRound)
   /** The coordinator has acknowledged the whole report. */
   | ({ readonly type: 'reported' } & InRound)
   /** The round is in the signed transcript. `mine`: this participant's report was sent in it. */

@@ -8,7 +8,7 @@ import { toHex } from '../protocol/bytes.ts';
 import { type ErrorCode, TacitError } from '../protocol/errors.ts';
 import type { Offer } from '../protocol/messages.ts';
 import type { Plan } from '../protocol/plan.ts';
-import { LEAST_SECURE_COHORT } from '../protocol/plan-privacy.ts';
+import { LEAST_SECURE_COHORT, type NoisedPrivacy } from '../protocol/plan-privacy.ts';
 import { epsilonAfter, type Notebook, notesOf } from './notebook.ts';
 
 /** Names that are allowed; `any` allows whatever this version of the software knows. */
@@ -223,10 +223,14 @@ function withinLimit(policy: LocalPolicy, plan: Plan, notebook: Notebook, modelH
   );
 }
 
+/** The most ε that all noised reports may add up to: the lower of the participant's own limit and the plan's. */
+export const budgetOf = (policy: LocalPolicy, { epsilon }: NoisedPrivacy): number =>
+  Math.min(policy.maxEpsilon, epsilon);
+
 /** Whether one more noised report keeps to the plan's budget and to this participant's own. */
 function withinBudget(policy: LocalPolicy, { privacy }: Plan, notebook: Notebook): OfferDecision {
   if (privacy.mode !== 'secagg+dp') return { kind: 'accept' };
-  const budget = Math.min(policy.maxEpsilon, privacy.epsilon);
+  const budget = budgetOf(policy, privacy);
   const after = epsilonAfter(notebook, privacy.delta, privacy.noiseMultiplier);
   if (after <= budget) return { kind: 'accept' };
   return decline(

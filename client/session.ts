@@ -17,8 +17,8 @@ import {
   type Workplace,
 } from './contribution.ts';
 import { noteStage } from './deliver-masked.ts';
-import { afterAccepting, afterContributing, type Notebook, notesOf, withTranscript } from './notebook.ts';
-import { checkContribution, checkOffer, type LocalPolicy, type OfferDecision } from './policy.ts';
+import { afterAccepting, afterContributing, epsilonAfter, type Notebook, notesOf, withTranscript } from './notebook.ts';
+import { budgetOf, checkContribution, checkOffer, type LocalPolicy, type OfferDecision } from './policy.ts';
 import { afterRecord, type TranscriptView } from './transcript.ts';
 
 /** Where a participant stands. `reported`: its last report is acknowledged, and the round is not committed yet. */
@@ -199,16 +199,21 @@ async function runContribution(link: Link, contribution: Contribution): Promise<
   const { state, emit } = link;
   const { round, attempt } = contribution.offer;
   const { privacy } = link.agreement.plan;
-  const noiseMultiplier = privacy.mode === 'secagg+dp' ? privacy.noiseMultiplier : undefined;
+  const noised = privacy.mode === 'secagg+dp' ? privacy : undefined;
   let saved: Promise<void> = Promise.resolve();
   const beforeSending = async ({ offer }: Contribution): Promise<void> => {
     const modelHash = toHex(offer.modelHash);
-    await link.revise((notebook) => {
+    const counted = await link.revise((notebook) => {
       // again: another process or tab of this participant may have reported since the offer was accepted
       const decision = checkContribution(link.policy, link.agreement.plan, notebook, modelHash);
       if (decision.kind === 'decline') throw new TacitError(decision.code, decision.reason);
-      return [afterContributing(notebook, modelHash, noiseMultiplier), undefined];
+      const after = afterContributing(notebook, modelHash, noised?.noiseMultiplier);
+      return [after, after];
     });
+    if (!noised) return;
+    const { delta } = noised;
+    const budget = budgetOf(link.policy, noised);
+    emit({ type: 'charged', round, attempt, epsilon: epsilonAfter(counted, delta), budget, delta });
   };
   const acknowledged = (_: Contribution, local: LocalState | undefined): void => {
     state.reports += 1;

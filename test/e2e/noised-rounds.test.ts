@@ -95,6 +95,10 @@ describe('a noised round', () => {
     const notebook = await readNotebook(keep, names.find((name) => name.startsWith('notebook'))!);
     expect(notebook.privacy?.releases).toBe(3);
     expect(epsilonAfter(notebook, 1e-5)).toBeCloseTo(gaussianEpsilon(0.5, 3, 1e-5), 6);
+    const said = at.people[0]!.events.filter((event) => event.type === 'charged');
+    expect(said.map(({ epsilon }) => epsilon)).toEqual(
+      [1, 2, 3].map((k) => expect.closeTo(gaussianEpsilon(0.5, k, 1e-5), 6)),
+    );
   });
 
   test('is declined by a participant whose own budget it would pass, and goes on without it', async () => {

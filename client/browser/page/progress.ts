@@ -26,6 +26,7 @@ export function wordsFor(event: ParticipantEvent): string | undefined {
     case 'declined':
       return `${round} was declined: ${event.reason}.`;
     case 'downloading':
+    case 'charged':
       return undefined;
     case 'training':
       return `${round}: training on your images …`;
@@ -82,6 +83,13 @@ function showEngine({ engine, reason }: { readonly engine: string; readonly reas
   show(byId('engine-box'), true);
 }
 
+/** What this browser's noised reports may tell of it, of what it lets them tell at most. */
+function showBudget({ epsilon, budget, delta }: Extract<ParticipantEvent, { type: 'charged' }>): void {
+  byId('budget').textContent = `ε ${epsilon.toFixed(2)} of ${budget}`;
+  byId('budget').title = `at δ = ${delta}, by the notebook that this browser keeps`;
+  show(byId('budget-tile'), true);
+}
+
 /** Shows the section and keeps it up to date. */
 export function showProgress(plan: Plan): ProgressView {
   const losses: number[] = [];
@@ -134,6 +142,9 @@ export function showProgress(plan: Plan): ProgressView {
         case 'trained':
           losses.push(event.loss);
           showLosses();
+          break;
+        case 'charged':
+          showBudget(event);
           break;
         case 'reported':
           contributions += 1;

@@ -18,6 +18,14 @@ test('a participant reads its rounds from 1 and its bytes in units', () => {
   expect(line(training)).toEqual({ kind: 'live', text: 'round 5: step 3 of 20 · loss -1.234 · ↑ 1.0 kB ↓ 2.0 MB' });
 });
 
+test('a participant reads what its noised reports add up to, and of how much', () => {
+  const charged = { type: 'charged', round: 1, attempt: 0, epsilon: 6.57297, budget: 8, delta: 1e-5 } as const;
+  expect(line(charged)).toEqual({
+    kind: 'log',
+    text: "round 2: this participant's reports add up to ε = 6.573 of at most 8 at δ = 0.00001",
+  });
+});
+
 test('a coordinator that was not pinned is said to be taken on trust', () => {
   const joined = { type: 'joined', participant, fingerprint: 'f' as Fingerprint, round: 0 } as const;
   expect(line({ ...joined, pinned: false }).text).toContain('taken on trust');
