@@ -34,8 +34,9 @@ function openMasking(at: Workplace, { offer, offerHash, stop }: Contribution): M
     identity: at.identity,
     serverKey: at.serverKey,
     policyMinCohort: at.minSecureCohort,
-    certificate: at.certificate,
-    ...(at.checkCertificate ? { checkCertificate: at.checkCertificate } : {}),
+    ...(at.checkCertificate
+      ? { checkCertificate: at.checkCertificate, certificate: at.certificate }
+      : { certificate: new Uint8Array(0) }),
     // the bytes that were downloaded have this hash, or nothing would have been trained
     ...termsOf(plan, exchanges, offer, offerHash),
   });

@@ -5,8 +5,10 @@ import { type Plan, parsePlan } from '../protocol/plan.ts';
 import { noiseMultiplierFor } from '../protocol/privacy/noise-multiplier.ts';
 import { noiseTermsOf } from '../protocol/privacy/noise-terms.ts';
 import { tightEpsilon } from '../protocol/privacy/spent.ts';
+import { largestRoster, rosterBytes } from '../protocol/secagg/capacity.ts';
 import { exchangesOf } from '../protocol/sections.ts';
 import { sizeOf } from '../protocol/tensors.ts';
+import { LIMITS } from '../protocol/transport.ts';
 import { augmentationOf, completeOptions, encoderOf, pretextOf } from './methods.ts';
 import { modelOf } from './model.ts';
 import { statisticsOf } from './shared-step.ts';
@@ -119,6 +121,22 @@ function checkAggregator(plan: Plan): void {
     );
 }
 
+/** Under masks everybody is sent the whole roster, in one message. */
+function checkRosterFits(plan: Plan): void {
+  const { privacy, admission, rounds } = plan;
+  if (privacy.mode === 'sealed') return;
+  const exchanges = exchangesOf(plan, modelOf(plan).reportShape).length;
+  const certified = admission.certificates === 'required';
+  const most = largestRoster(exchanges, certified);
+  if (rounds.maxCohort > most)
+    refuse(
+      'rounds.maxCohort',
+      `the roster of ${rounds.maxCohort} participants under masks may take ${rosterBytes(rounds.maxCohort, exchanges, certified)} bytes, ` +
+        `and a message holds ${LIMITS.bodyBytes}: at most ${most} participants fit`,
+      `Set it to ${most} or less; where the plan does not say it is rounds.cohort · rounds.overSelection.`,
+    );
+}
+
 /** What `secagg+dp` promises must follow from its numbers, before anyone is asked. */
 function checkNoise(plan: Plan): void {
   const { privacy, rounds, strategy } = plan;
@@ -159,6 +177,7 @@ export function completePlan(value: unknown): Plan {
   checkSharedStatistics(complete);
   checkFixedPoint(complete);
   checkAggregator(complete);
+  checkRosterFits(complete);
   checkNoise(complete);
   return complete;
 }

@@ -35,6 +35,16 @@ export const certificateStatement = (certificate: Certificate): Uint8Array =>
     fixed(32, certificate.nonce),
   );
 
+const LONGEST_TASK = 64;
+/** No certificate that verifies is longer. */
+export const MAX_CERTIFICATE_BYTES =
+  certificateStatement({
+    identity: new Uint8Array(32),
+    tasks: Array<string>(MAX_TASKS).fill('a'.repeat(LONGEST_TASK)),
+    notAfter: 0,
+    nonce: new Uint8Array(32),
+  }).length + SIGNATURE_BYTES;
+
 /** The bytes that travel in `identify`. `sign` is the operator key's. */
 export async function issueCertificate(
   sign: (statement: Uint8Array) => Promise<Uint8Array>,

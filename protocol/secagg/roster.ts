@@ -2,6 +2,7 @@
 import { toHex } from '../bytes.ts';
 import { checkX25519Key } from '../crypto/curves.ts';
 import type { CryptoProvider } from '../crypto/provider.ts';
+import { TacitError } from '../errors.ts';
 import { verifyStatement } from '../identity.ts';
 import type { CertificateCheck } from './contracts.ts';
 import type { Advertisement } from './objects.ts';
@@ -23,5 +24,8 @@ export async function verifyAdvertisement(
 ): Promise<void> {
   for (const key of [...entry.maskKeys, entry.channelKey]) checkX25519Key(key);
   await verifyStatement(crypto, entry.identity, advertiseStatement(offerHash, entry), entry.signature);
-  await checkCertificate?.(entry.identity, entry.certificate);
+  if (checkCertificate) await checkCertificate(entry.identity, entry.certificate);
+  // bytes that nobody verifies would only make the roster longer, until it fits no message
+  else if (entry.certificate.length > 0)
+    throw new TacitError('auth/certificate-invalid', 'a certificate where the plan asks for none');
 }

@@ -298,7 +298,8 @@ describe('A6 participants that the coordinator made up', () => {
     };
     const cohort = await openCohort({
       participants: 6,
-      // the hostile coordinator does not check
+      // the hostile coordinator finds all of them good
+      server: { checkCertificate: async () => {} },
       participant: (i) => ({ checkCertificate, certificate: i === 3 ? new Uint8Array(0) : certificate(i) }),
     });
     const errors: Errors = [];
@@ -309,6 +310,22 @@ describe('A6 participants that the coordinator made up', () => {
     await expect(honest.server.advertised(honest.members[0]!.identity.id, body)).rejects.toEqual(
       coded('auth/certificate-required'),
     );
+  });
+
+  test('[SA3] a certificate that nobody asked for is refused on both sides: it would only make the roster longer', async () => {
+    const padded = {
+      participants: 6,
+      participant: (i: number) => ({ certificate: new Uint8Array(i === 3 ? 1024 : 0) }),
+    };
+    const honest = await openCohort(padded);
+    const body = await honest.members[3]!.session.advertise();
+    await expect(honest.server.advertised(honest.members[3]!.identity.id, body)).rejects.toEqual(
+      coded('auth/certificate-invalid'),
+    );
+    const errors: Errors = [];
+    const lenient = await openCohort({ ...padded, server: { checkCertificate: async () => {} } });
+    await expect(play(lenient, { errors })).rejects.toEqual(coded('round/too-few-participants'));
+    expect(codesOf(errors, 'participant')).toEqual(Array(6).fill('auth/certificate-invalid'));
   });
 
   test('a name with keys that it did not sign', async () => {
