@@ -2,6 +2,7 @@
  * L-BFGS (Nocedal, "Updating quasi-Newton matrices with limited storage", 1980) for smooth convex functions, with a
  * bracketing line search for the weak Wolfe conditions (Lewis & Overton 2013). Deterministic; float64.
  */
+import { dot } from './products.ts';
 
 /** Returns f(x) and writes ∇f(x) into `gradient`. */
 export type Objective = (x: Float64Array, gradient: Float64Array) => number;
@@ -28,11 +29,6 @@ export interface Minimum {
 const SUFFICIENT_DECREASE = 1e-4;
 const CURVATURE = 0.9;
 
-const dot = (a: Float64Array, b: Float64Array): number => {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
-  return sum;
-};
 const largest = (a: Float64Array): number => {
   let most = 0;
   for (let i = 0; i < a.length; i++) most = Math.max(most, Math.abs(a[i]!));
@@ -40,6 +36,12 @@ const largest = (a: Float64Array): number => {
 };
 const addScaled = (into: Float64Array, scale: number, a: Float64Array): void => {
   for (let i = 0; i < into.length; i++) into[i]! += scale * a[i]!;
+};
+
+const difference = (a: Float64Array, b: Float64Array): Float64Array => {
+  const out = new Float64Array(a.length);
+  for (let i = 0; i < a.length; i++) out[i] = a[i]! - b[i]!;
+  return out;
 };
 
 interface Pair {
@@ -118,8 +120,8 @@ export function minimise(f: Objective, start: Float64Array, options: LbfgsOption
       pairs = [];
       continue;
     }
-    const step = next.x.map((v, i) => v - point.x[i]!);
-    const change = next.gradient.map((v, i) => v - point.gradient[i]!);
+    const step = difference(next.x, point.x);
+    const change = difference(next.gradient, point.gradient);
     const product = dot(step, change);
     if (product > Number.EPSILON * dot(change, change)) pairs.push({ step, change, rho: 1 / product });
     if (pairs.length > memory) pairs.shift();

@@ -2,15 +2,14 @@
  * Linear probe: multinomial logistic regression on frozen features, standardised by the training rows, with an L2 penalty,
  * solved to convergence. Convex, so the answer depends on nothing but its inputs: no learning rate, no seed, no epochs.
  *
- * With fewer rows than columns the problem is solved in the span of the rows, where it is the same problem with fewer
- * variables (the minimiser lies there, and an orthonormal basis leaves the penalty as it is).
+ * Solved in principal coordinates, where it is the same problem (the minimiser lies in the span of the rows, and orthonormal axes
+ * leave the penalty as it is) with as few variables as there are rows or columns, and a curvature of which a diagonal says much.
  */
-import { curvature } from './curvature.ts';
 import type { Features, LabelledFeatures } from './features.ts';
-import { gram } from './gram.ts';
 import { minimise } from './lbfgs.ts';
-import { type RowSpace, rowSpace } from './row-space.ts';
-import { softmaxLoss } from './softmax-loss.ts';
+import { type PrincipalCoordinates, principalCoordinates } from './principal-coordinates.ts';
+import { multiplyTransposed } from './products.ts';
+import { BIAS_PENALTY, type SoftmaxLoss, softmaxLoss } from './softmax-loss.ts';
 import { type Standardisation, standardise, statisticsOf } from './standardise.ts';
 
 /** A linear classifier on the features as they were given: score_c(x) = weights[c]·x + bias[c]. */
@@ -37,15 +36,10 @@ export interface ProbeOptions {
   readonly tolerance?: number;
 }
 
-/** From how many rows per column on L-BFGS is preconditioned: a division costs columns² for each class, the loss rows · columns. */
-const ROWS_PER_COLUMN = 8;
-
 interface Prepared {
   readonly train: LabelledFeatures;
   readonly statistics: Standardisation;
-  readonly basis: RowSpace | undefined;
-  /** XᵀX of `train`, where there are rows enough that dividing by the curvature costs little beside the loss. */
-  readonly products: Float64Array | undefined;
+  readonly principal: PrincipalCoordinates;
 }
 
 function prepare({ features, labels }: LabelledFeatures, classes: number): Prepared {
@@ -54,16 +48,33 @@ function prepare({ features, labels }: LabelledFeatures, classes: number): Prepa
     throw new RangeError(`linearProbe: a label lies outside 0 … ${classes - 1}`);
   }
   const statistics = statisticsOf(features);
-  const standard = standardise(features, statistics);
-  const basis = features.rows >= features.columns ? undefined : rowSpace(standard);
-  const inner = basis?.coordinates ?? standard;
-  const products = inner.rows >= ROWS_PER_COLUMN * inner.columns ? gram(inner) : undefined;
-  return { train: { features: inner, labels }, statistics, basis, products };
+  const principal = principalCoordinates(standardise(features, statistics));
+  return { train: { features: principal.coordinates, labels }, statistics, principal };
+}
+
+/**
+ * Divides variables by the diagonal of h·XᵀX/rows + penalty, in place, h being the mean of p·(1 − p): the Hessian as it would be if
+ * the model were as sure of every row. A bias's curvature is h.
+ */
+function curvature(
+  { train: { features }, principal: { squares } }: Prepared,
+  { spread }: SoftmaxLoss,
+  classes: number,
+  penalty: number,
+): (variables: Float64Array) => void {
+  const inverse = new Float64Array(squares.length);
+  return (variables) => {
+    const h = spread();
+    for (let j = 0; j < inverse.length; j++) inverse[j] = 1 / ((h * squares[j]!) / features.rows + penalty);
+    let at = 0;
+    for (let c = 0; c < classes; c++) for (let j = 0; j < inverse.length; j++) variables[at++]! *= inverse[j]!;
+    while (at < variables.length) variables[at++]! /= h + BIAS_PENALTY;
+  };
 }
 
 interface Solution {
   readonly probe: LinearProbe;
-  /** The minimiser in the prepared problem's own variables, from which a neighbouring penalty may start. */
+  /** The minimiser in the prepared problem's own variables. */
   readonly variables: Float64Array;
 }
 
@@ -73,15 +84,14 @@ function solve(
   start?: Float64Array,
 ): Solution {
   if (!(penalty > 0)) throw new RangeError('linearProbe: the penalty must be positive');
-  const { train, statistics, basis, products } = prepared;
+  const { train, statistics, principal } = prepared;
   const inner = train.features.columns;
   const objective = softmaxLoss(train, classes, penalty);
   const minimum = minimise(objective, start ?? new Float64Array(classes * (inner + 1)), {
     tolerance,
-    ...(products ? { precondition: curvature(products, train.features, classes, penalty) } : {}),
+    precondition: curvature(prepared, objective, classes, penalty),
   });
-  const solved = minimum.x.subarray(0, classes * inner);
-  const weights = basis ? basis.expand(solved, classes) : solved.slice();
+  const weights = principal.expand(minimum.x.slice(0, classes * inner), classes);
   const bias = minimum.x.slice(classes * inner);
   const columns = weights.length / classes;
   for (let c = 0; c < classes; c++) {
@@ -101,19 +111,28 @@ export function linearProbe(train: LabelledFeatures, options: ProbeOptions): Lin
   return solve(prepare(train, options.classes), options).probe;
 }
 
-/** Fits a probe for each penalty (largest first, each started from the one before); results in the order given. */
+/**
+ * Where the minimiser for `penalty` may lie: on the line through the two before, along which the logarithm of the penalty runs.
+ * (Of labels that can be told apart, weights grow about like that.)
+ */
+function foresee(solved: readonly Solution[], penalty: number): Float64Array | undefined {
+  const [last, before] = [solved.at(-1), solved.at(-2)];
+  if (!last || !before) return last?.variables;
+  const along = Math.log(last.probe.penalty / penalty) / Math.log(before.probe.penalty / last.probe.penalty);
+  return last.variables.map((value, k) => value + along * (value - before.variables[k]!));
+}
+
+/** Fits a probe for each penalty (largest first, each started from those before); results in the order given. */
 export function linearProbes(
   train: LabelledFeatures,
   options: Omit<ProbeOptions, 'penalty'> & { readonly penalties: readonly number[] },
 ): LinearProbe[] {
   const prepared = prepare(train, options.classes);
-  const probes = new Map<number, LinearProbe>();
-  let start: Float64Array | undefined;
-  for (const penalty of [...options.penalties].sort((a, b) => b - a)) {
-    const { probe, variables } = solve(prepared, { ...options, penalty }, start);
-    probes.set(penalty, probe);
-    start = variables;
+  const solved: Solution[] = [];
+  for (const penalty of [...new Set(options.penalties)].sort((a, b) => b - a)) {
+    solved.push(solve(prepared, { ...options, penalty }, foresee(solved, penalty)));
   }
+  const probes = new Map(solved.map(({ probe }) => [probe.penalty, probe]));
   return options.penalties.map((penalty) => probes.get(penalty)!);
 }
 
@@ -122,12 +141,13 @@ export function predict(probe: LinearProbe, { rows, columns, data }: Features): 
   if (columns !== probe.columns)
     throw new RangeError(`predict: ${columns} columns where the probe has ${probe.columns}`);
   const { classes, weights, bias } = probe;
+  const scores = new Float64Array(rows * classes);
+  multiplyTransposed(data instanceof Float64Array ? data : new Float64Array(data), weights, columns, scores);
   const labels = new Int32Array(rows);
-  for (let i = 0; i < rows; i++) {
+  for (let i = 0, at = 0; i < rows; i++) {
     let most = Number.NEGATIVE_INFINITY;
-    for (let c = 0; c < classes; c++) {
-      let score = bias[c]!;
-      for (let j = 0, w = c * columns, x = i * columns; j < columns; j++, w++, x++) score += weights[w]! * data[x]!;
+    for (let c = 0; c < classes; c++, at++) {
+      const score = scores[at]! + bias[c]!;
       if (score > most) [most, labels[i]] = [score, c];
     }
   }

@@ -4,7 +4,7 @@
  */
 import type { Features } from './features.ts';
 import { gram } from './gram.ts';
-import { symmetricEigenvalues } from './symmetric-eigenvalues.ts';
+import { symmetricEigenvalues } from './symmetric-eigen.ts';
 
 /** Added to each share, as in the paper, so that empty dimensions have a logarithm. */
 const EPSILON = 1e-7;

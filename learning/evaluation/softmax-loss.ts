@@ -5,54 +5,9 @@
  */
 import type { LabelledFeatures } from './features.ts';
 import type { Objective } from './lbfgs.ts';
+import { multiplyTransposed, transpose } from './products.ts';
 
 export const BIAS_PENALTY = 1e-6;
-
-/** out[i, c] = Σ_j a[i, j] · b[c, j], two rows and two columns at a time: four sums that do not wait for one another. */
-function multiplyTransposed(a: Float64Array, b: Float64Array, inner: number, out: Float64Array): void {
-  const rows = a.length / inner;
-  const cols = b.length / inner;
-  const dot = (i: number, c: number): void => {
-    let sum = 0;
-    for (let j = 0, p = i * inner, q = c * inner; j < inner; j++) sum += a[p + j]! * b[q + j]!;
-    out[i * cols + c] = sum;
-  };
-  for (let i = 0; i + 1 < rows; i += 2) {
-    const at = i * inner;
-    const below = at + inner;
-    for (let c = 0; c + 1 < cols; c += 2) {
-      const p = c * inner;
-      const q = p + inner;
-      let w = 0;
-      let x = 0;
-      let y = 0;
-      let z = 0;
-      for (let j = 0; j < inner; j++) {
-        const u = a[at + j]!;
-        const v = a[below + j]!;
-        const m = b[p + j]!;
-        const n = b[q + j]!;
-        w += u * m;
-        x += u * n;
-        y += v * m;
-        z += v * n;
-      }
-      const o = i * cols + c;
-      out[o] = w;
-      out[o + 1] = x;
-      out[o + cols] = y;
-      out[o + cols + 1] = z;
-    }
-  }
-  if (cols % 2 === 1) for (let i = 0; i < rows; i++) dot(i, cols - 1);
-  if (rows % 2 === 1) for (let c = 0; c < cols; c++) dot(rows - 1, c);
-}
-
-function transpose(data: Float64Array, rows: number, columns: number): Float64Array {
-  const out = new Float64Array(data.length);
-  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) out[j * rows + i] = data[i * columns + j]!;
-  return out;
-}
 
 /** Turns the scores of row i into probabilities in place; returns log Σ exp(score) − score of `label`. */
 function softmaxRow(scores: Float64Array, at: number, classes: number, label: number): number {
@@ -69,24 +24,33 @@ function softmaxRow(scores: Float64Array, at: number, classes: number, label: nu
   return Math.log(sum) - own;
 }
 
+export interface SoftmaxLoss extends Objective {
+  /** Mean of p·(1 − p) over rows and classes where the loss was evaluated last: how much its curvature is of that of all rows alike. */
+  spread(): number;
+}
+
 /** @returns the objective over [classes · columns + classes] variables */
-export function softmaxLoss({ features, labels }: LabelledFeatures, classes: number, penalty: number): Objective {
+export function softmaxLoss({ features, labels }: LabelledFeatures, classes: number, penalty: number): SoftmaxLoss {
   const { rows, columns } = features;
-  const x = Float64Array.from(features.data);
+  const x = new Float64Array(features.data);
   const xTransposed = transpose(x, rows, columns); // [columns, rows]
   const scores = new Float64Array(rows * classes);
   const residuals = new Float64Array(classes * rows); // transposed
   const size = classes * columns;
-  return (variables, gradient) => {
+  let spread = 0;
+  const objective = (variables: Float64Array, gradient: Float64Array): number => {
     const weights = variables.subarray(0, size);
     multiplyTransposed(x, weights, columns, scores);
     let loss = 0;
+    spread = 0;
     for (let i = 0; i < rows; i++) {
       const label = labels[i]!;
       for (let c = 0; c < classes; c++) scores[i * classes + c]! += variables[size + c]!;
       loss += softmaxRow(scores, i * classes, classes, label);
       for (let c = 0; c < classes; c++) {
-        residuals[c * rows + i] = (scores[i * classes + c]! - (c === label ? 1 : 0)) / rows;
+        const p = scores[i * classes + c]!;
+        spread += p * (1 - p);
+        residuals[c * rows + i] = (p - (c === label ? 1 : 0)) / rows;
       }
     }
     loss /= rows;
@@ -105,4 +69,5 @@ export function softmaxLoss({ features, labels }: LabelledFeatures, classes: num
     }
     return loss;
   };
+  return Object.assign(objective, { spread: () => spread / (rows * classes) });
 }

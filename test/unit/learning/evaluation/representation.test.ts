@@ -4,7 +4,7 @@ import { accuracyOf, confusionMatrix, perClassAccuracy } from '../../../../learn
 import { features, normaliseRows } from '../../../../learning/evaluation/features.ts';
 import { knn } from '../../../../learning/evaluation/knn.ts';
 import { rankMe, singularValues } from '../../../../learning/evaluation/rank-me.ts';
-import { symmetricEigenvalues } from '../../../../learning/evaluation/symmetric-eigenvalues.ts';
+import { symmetricEigen, symmetricEigenvalues } from '../../../../learning/evaluation/symmetric-eigen.ts';
 import { stream } from '../../../../protocol/random.ts';
 import { blobs, rowsOf } from './blobs.ts';
 
@@ -83,6 +83,32 @@ describe('symmetricEigenvalues', () => {
       matrix.reduce((s, v) => s + v * v, 0),
       6,
     );
+  });
+});
+
+describe('symmetricEigen', () => {
+  it('finds vectors that the matrix only stretches, one for each value, orthonormal', () => {
+    for (const n of [1, 2, 5, 30]) {
+      const a = random(10 + n, n * n);
+      const matrix = Float64Array.from(a, (_, k) => a[k]! + a[(k % n) * n + Math.floor(k / n)]!);
+      const { values, vectors } = symmetricEigen(matrix, n);
+      for (let k = 0; k < n; k++) {
+        const v = vectors.subarray(k * n, (k + 1) * n);
+        for (let i = 0; i < n; i++) {
+          const stretched = v.reduce((sum, x, j) => sum + matrix[i * n + j]! * x, 0);
+          expect(stretched).toBeCloseTo(values[k]! * v[i]!, 9);
+          const other = vectors.subarray(i * n, (i + 1) * n);
+          expect(v.reduce((sum, x, j) => sum + x * other[j]!, 0)).toBeCloseTo(i === k ? 1 : 0, 11);
+        }
+      }
+      expect([...values].sort((x, y) => y - x)).toEqual([...symmetricEigenvalues(matrix, n)]);
+    }
+  });
+
+  it('keeps axes that do not couple', () => {
+    const { values, vectors } = symmetricEigen(Float64Array.of(2, 0, 0, 0, 3, 0, 0, 0, 1), 3);
+    expect([...values]).toEqual([2, 3, 1]);
+    expect([...vectors]).toEqual([1, 0, 0, 0, 1, 0, 0, 0, 1]);
   });
 });
 
