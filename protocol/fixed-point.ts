@@ -5,7 +5,6 @@
 import { TacitError } from './errors.ts';
 import { type Exchange, type Section, wordsOf } from './sections.ts';
 import {
-  applyWeight,
   type DoubleValues,
   normaliseMetrics,
   removeWeight,
@@ -13,6 +12,7 @@ import {
   type Values,
   valuesOf,
   WEIGHT,
+  withWeight,
 } from './weighting.ts';
 
 const LARGEST = 2 ** 31 - 1;
@@ -39,19 +39,20 @@ export const wordLimit = (section: Section, maxCohort: number): number =>
   roundHalfEven(section.bound * scaleOf(section, maxCohort));
 
 /**
- * Words of a section's values, which are clamped to ±R first.
+ * Words of a section's values times `factor`, which are clamped to ±R first.
  * @throws TacitError report/not-finite on NaN or an infinity, which `|0` would turn into 0
  */
 export function encodeSection(
   section: Section,
   values: Float32Array | Float64Array,
   maxCohort: number,
+  factor = 1,
   words: Int32Array = new Int32Array(section.length),
 ): Int32Array {
   const { bound } = section;
   const scale = scaleOf(section, maxCohort);
   for (let i = 0; i < values.length; i++) {
-    const x = values[i]!;
+    const x = values[i]! * factor;
     if (!Number.isFinite(x)) {
       throw new TacitError('report/not-finite', `section ${section.name} holds ${x}`, { where: section.name });
     }
@@ -62,12 +63,18 @@ export function encodeSection(
   return words;
 }
 
-/** All sections of an exchange as words, one after the other. */
-export function quantise(exchange: Exchange, values: Values, maxCohort: number): Int32Array<ArrayBuffer> {
+/** All sections of an exchange as words, one after the other; weighted sections times the weight. */
+export function quantise(
+  exchange: Exchange,
+  values: Values,
+  weight: number,
+  maxCohort: number,
+): Int32Array<ArrayBuffer> {
   const words = new Int32Array(wordsOf(exchange));
   let at = 0;
   for (const section of exchange.sections) {
-    encodeSection(section, valuesOf(section, values), maxCohort, words.subarray(at, at + section.length));
+    const factor = section.reduce === 'weightedSum' ? weight : 1;
+    encodeSection(section, valuesOf(section, values), maxCohort, factor, words.subarray(at, at + section.length));
     at += section.length;
   }
   return words;
@@ -90,9 +97,7 @@ export function dequantise(exchange: Exchange, words: Int32Array, maxCohort: num
 
 /** A participant's values, not weighted yet, as the words of its report. */
 export const encodeReport = (exchange: Exchange, values: Values, weight: number, maxCohort: number): Int32Array =>
-  quantise(exchange, applyWeight(exchange, normaliseMetrics(exchange, withWeight(values, weight)), weight), maxCohort);
-
-const withWeight = (values: Values, weight: number): Values => ({ ...values, [WEIGHT]: Float64Array.of(weight) });
+  quantise(exchange, normaliseMetrics(exchange, withWeight(values, weight)), weight, maxCohort);
 
 /** A sum of reports as values: weighted means, metrics in their range, plain sums. */
 export function decodeSum(exchange: Exchange, sum: Int32Array, maxCohort: number): Record<string, Float32Array> {

@@ -8,7 +8,6 @@ import { type NoiseSource, noiseSource, type RandomBytes } from './privacy/noise
 import { NOISED_STEPS } from './privacy/noised-steps.ts';
 import type { Exchange } from './sections.ts';
 import {
-  applyWeight,
   normaliseMetrics,
   removeWeight,
   restoreMetrics,
@@ -16,6 +15,7 @@ import {
   valuesOf,
   WEIGHT,
   weightOf,
+  withWeight,
 } from './weighting.ts';
 
 /** What a step needs to know: nothing here comes from the other side, all of it from the plan. */
@@ -94,12 +94,15 @@ export const REPORT_STEPS: readonly ReportStep[] = [
   ),
   onValues(
     'weight',
-    (values, { exchange, weight }) => applyWeight(exchange, values, weight),
+    (values, { weight }) => withWeight(values, weight),
     (values, { exchange }) => removeWeight(exchange, values),
   ),
   {
     name: 'fixed-point',
-    client: ({ values }, { plan, exchange }) => ({ values, words: quantise(exchange, values, plan.rounds.maxCohort) }),
+    client: ({ values }, { plan, exchange, weight }) => ({
+      values,
+      words: quantise(exchange, values, weight, plan.rounds.maxCohort),
+    }),
     server: ({ words }, { plan, exchange }) => ({ values: dequantise(exchange, words, plan.rounds.maxCohort), words }),
   },
 ];

@@ -84,6 +84,12 @@ function rootsOf({ v, steps }: Moments, { beta2 }: Adam): Float32Array {
   return roots;
 }
 
+/** 1 / (root + ε) in the place of each root. */
+function inverted(roots: Float32Array, epsilon: number): Float32Array {
+  for (let i = 0; i < roots.length; i++) roots[i] = 1 / (roots[i]! + epsilon);
+  return roots;
+}
+
 /** The factor of each coordinate of a local step; 1 before anything is known of the gradient. */
 function preconditioner(plan: Plan, moments: Moments): Float32Array {
   if (moments.steps === 0) return new Float32Array(moments.v.length).fill(1);
@@ -116,8 +122,7 @@ function exactStep(moments: Moments, inputs: StrategyInputs): StrategyOutputs {
   const adam = adamOf(plan);
   const delta = meanOf(inputs, 'delta', global.length);
   const next = updated(moments, delta, -clipFactor(delta, plan.training.clipGradient), adam);
-  const factors = rootsOf(next, adam);
-  for (let i = 0; i < factors.length; i++) factors[i] = 1 / (factors[i]! + adam.epsilon);
+  const factors = inverted(rootsOf(next, adam), adam.epsilon);
   return { state: stateOf(next), global: stepped(plan, global, next, factors, learningRateAt(plan, round)) };
 }
 

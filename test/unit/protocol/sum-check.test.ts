@@ -84,7 +84,7 @@ describe.each(['examples', 'uniform'] as const)('a sum of reports with weights "
       return copy;
     };
     const length = exchange.sections[0]!.length;
-    const unit = quantise(exchange, { ...update(exchange, CLIP), weight: Float32Array.of(1) }, 8)[0]!;
+    const unit = quantise(exchange, { ...update(exchange, CLIP), weight: Float32Array.of(1) }, 1, 8)[0]!;
     checkSum(plan, exchange, changed(0, 4 * unit), 5);
     expect(() => checkSum(plan, exchange, changed(0, 6 * unit), 5)).toThrow(refusal);
     expect(() => checkSum(plan, exchange, sum.slice().fill(unit, 0, length), 5)).toThrow(refusal);
