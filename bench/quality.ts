@@ -12,7 +12,7 @@ import { createPool } from '../learning/pool/pool.ts';
 import type { TrainingPool } from '../learning/pool/scheduler.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { decodeSafetensors } from '../protocol/safetensors.ts';
-import { averagedRow } from '../simulations/averaged-row.ts';
+import { averagedModel } from '../simulations/averaged-row.ts';
 import { controlOf, ownBatchesRow, pairedRow } from '../simulations/central-row.ts';
 import { openExperiment } from '../simulations/experiment.ts';
 import { runFederation } from '../simulations/federation.ts';
@@ -84,14 +84,15 @@ async function partitionRows(context: RowContext, partition: Partition): Promise
     },
   });
   const model = decodeSafetensors(result.model).arrays;
-  const averaged = await averagedRow(context, shards);
-  const [central, local, federated] = await Promise.all([
+  const averaged = await averagedModel(context, shards);
+  const [central, local, averagedProbe, federated] = await Promise.all([
     pairedRow(context, shards, result.history),
     localRow(context, shards),
+    averaged && probeRow(context, 'fedavg', averaged),
     probeRow(context, 'federated', model),
   ]);
   const federatedFinetuned = await fineTunedRow(context, model, federated.penalties);
-  const fedavg = averaged ?? federated;
+  const fedavg = averagedProbe ?? federated;
   return { ...(central ? { central } : {}), local, fedavg, federated, federatedFinetuned };
 }
 

@@ -2,12 +2,12 @@
  * The row `fedavg`: the same participants, images, task and encoder, and as many samples seen, but each trains by itself between two
  * averagings of weights. What strategy `shared-statistics` is compared with.
  */
-import type { ProbeCurve } from '../learning/evaluation/label-budget.ts';
 import { completePlan } from '../learning/registry.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { decodeSafetensors } from '../protocol/safetensors.ts';
+import type { NamedArrays } from '../protocol/tensors.ts';
 import { runFederation } from './federation.ts';
-import { probeRow, type RowContext } from './rows.ts';
+import type { RowContext } from './rows.ts';
 
 /** Local steps between two averagings. */
 const STEPS = 10;
@@ -28,8 +28,11 @@ export function averagedPlan(plan: Plan): Plan {
   });
 }
 
-/** The whole federated run by plain averaging, over the in-memory transport; undefined if the plan itself averages. */
-export async function averagedRow(context: RowContext, shards: readonly Int32Array[]): Promise<ProbeCurve | undefined> {
+/** What the whole federated run by plain averaging learns, over the in-memory transport; undefined if the plan itself averages. */
+export async function averagedModel(
+  context: RowContext,
+  shards: readonly Int32Array[],
+): Promise<NamedArrays | undefined> {
   const { experiment, pool, signal, onProgress } = context;
   if (context.plan.strategy.name === 'fedavg') return undefined;
   const plan = averagedPlan(context.plan);
@@ -44,5 +47,5 @@ export async function averagedRow(context: RowContext, shards: readonly Int32Arr
       if (event.type === 'committed') onProgress('fedavg', (event.summary.round + 1) / plan.rounds.count);
     },
   });
-  return probeRow(context, 'fedavg', decodeSafetensors(result.model).arrays);
+  return decodeSafetensors(result.model).arrays;
 }

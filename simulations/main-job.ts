@@ -17,7 +17,7 @@ import { decodeSafetensors } from '../protocol/safetensors.ts';
 import type { NamedArrays } from '../protocol/tensors.ts';
 import { trustStatement } from '../protocol/trust.ts';
 import type { RunResult } from '../server/events.ts';
-import { averagedRow } from './averaged-row.ts';
+import { averagedModel } from './averaged-row.ts';
 import { controlOf, ownBatchesRow, preparePairedRow } from './central-row.ts';
 import { type Enrolment, enrolAll } from './enrolment.ts';
 import { type Experiment, openExperiment } from './experiment.ts';
@@ -96,22 +96,25 @@ async function judge(
   const { plan, experiment } = context;
   const model = decodeSafetensors(federation.model).arrays;
   // alone: its rounds have deadlines, and would wait in the pool's queue behind everything else
-  const averaged = await averagedRow(context, shards);
+  const averaged = await averagedModel(context, shards);
   const federatedWithFineTuning = async (): Promise<[ProbeCurve, FineTuneCurve]> => {
     const probed = await probeRow(context, 'federated', model);
     return [probed, await fineTunedRow(context, model, probed.penalties)];
   };
   const pairedRow = await preparePairedRow(context, shards, federation.history);
   // what takes longest comes first, so that at the end no worker waits long for the other
-  const [central, local, scratch, [federated, federatedFinetuned], pixels, random, quality] = await Promise.all([
-    pairedRow?.() ?? ownBatchesRow(context),
-    localRow(context, shards),
-    scratchRow(context, quick),
-    federatedWithFineTuning(),
-    probeRow(context, 'pixels'),
-    probeRow(context, 'random', modelOf(plan).init(plan.seed)),
-    pictureOf(context, model),
-  ]);
+  const [central, local, scratch, [federated, federatedFinetuned], fedavg, pixels, random, quality] = await Promise.all(
+    [
+      pairedRow?.() ?? ownBatchesRow(context),
+      localRow(context, shards),
+      scratchRow(context, quick),
+      federatedWithFineTuning(),
+      averaged && probeRow(context, 'fedavg', averaged),
+      probeRow(context, 'pixels'),
+      probeRow(context, 'random', modelOf(plan).init(plan.seed)),
+      pictureOf(context, model),
+    ],
+  );
   const { labelsPerClass } = experiment;
   const chosen = {
     'from scratch': listed(
@@ -122,8 +125,7 @@ async function judge(
     'penalty of the centralised probe': listed(labelsPerClass, central.penalties),
     'penalty on pixels': listed(labelsPerClass, pixels.penalties),
   };
-  const fedavg = averaged ?? federated;
-  const rows = { pixels, random, scratch, local, central, fedavg, federated, federatedFinetuned };
+  const rows = { pixels, random, scratch, local, central, fedavg: fedavg ?? federated, federated, federatedFinetuned };
   return { rows: strip(rows), alone: local.alone, chosen, ...quality };
 }
 

@@ -3,9 +3,9 @@
  * (+ BIAS_PENALTY/2 · ‖b‖², so small that it only makes the minimiser unique and finite when a class has no example).
  * Variables: W [classes, columns] row-major, then b [classes].
  */
+import { featureProducts } from './feature-products.ts';
 import type { LabelledFeatures } from './features.ts';
 import type { Objective } from './lbfgs.ts';
-import { multiplyTransposed, transpose } from './products.ts';
 
 export const BIAS_PENALTY = 1e-6;
 
@@ -32,15 +32,14 @@ export interface SoftmaxLoss extends Objective {
 /** @returns the objective over [classes · columns + classes] variables */
 export function softmaxLoss({ features, labels }: LabelledFeatures, classes: number, penalty: number): SoftmaxLoss {
   const { rows, columns } = features;
-  const x = new Float64Array(features.data);
-  const xTransposed = transpose(x, rows, columns); // [columns, rows]
+  const products = featureProducts(features, classes);
   const scores = new Float64Array(rows * classes);
   const residuals = new Float64Array(classes * rows); // transposed
   const size = classes * columns;
   let spread = 0;
   const objective = (variables: Float64Array, gradient: Float64Array): number => {
     const weights = variables.subarray(0, size);
-    multiplyTransposed(x, weights, columns, scores);
+    products.scores(weights, scores);
     let loss = 0;
     spread = 0;
     for (let i = 0; i < rows; i++) {
@@ -54,7 +53,7 @@ export function softmaxLoss({ features, labels }: LabelledFeatures, classes: num
       }
     }
     loss /= rows;
-    multiplyTransposed(residuals, xTransposed, rows, gradient.subarray(0, size));
+    products.gradient(residuals, gradient);
     for (let k = 0; k < size; k++) {
       const w = weights[k]!;
       gradient[k]! += penalty * w;

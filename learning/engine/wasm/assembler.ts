@@ -154,6 +154,12 @@ export const f32x4 = {
   relaxedMadd: lanes(0x105),
 };
 
+/** Instructions on two doubles. */
+export const f64x2 = {
+  add: lanes(0xf0),
+  mul: lanes(0xf2),
+};
+
 /** Instructions on four 32-bit integers. */
 export const i32x4 = {
   const: (value: number): Code => v128.const(Array(4).fill(value)),
