@@ -13,7 +13,7 @@ import {
   verify,
   webcrypto,
 } from 'node:crypto';
-import { concat, equalBytes, fromHex, toBase64Url } from '../bytes.ts';
+import { concat, equalBytes, fromHex } from '../bytes.ts';
 import { TacitError } from '../errors.ts';
 import { applyMasks } from '../node/mask-thread.ts';
 import { allShared, checkShared, isCanonicalSignature, isUsableEd25519Key } from './curves.ts';
@@ -36,21 +36,28 @@ function key32(bytes: Uint8Array): Uint8Array {
   return bytes;
 }
 
+/** Base64url by node itself: keys are many, and each is needed once. */
+const textOf = (bytes: Uint8Array): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64url');
+
 /** Names of the curves in JSON Web Keys (RFC 8037), whose import is ten times faster than that of DER. */
 const CRV = { x25519: 'X25519', ed25519: 'Ed25519' } as const;
 
 const secretFromDer = (curve: Curve, raw: Uint8Array): KeyObject =>
   createPrivateKey({ key: Buffer.from(concat(DER[curve], key32(raw))), format: 'der', type: 'pkcs8' });
 
+const NO_PUBLIC = textOf(new Uint8Array(32));
+
 /** `x` only holds the public half's place: node computes that half from the secret, which `tryJwk` makes sure of. */
 const secretFromJwk = (curve: Curve, raw: Uint8Array): KeyObject =>
   createPrivateKey({
-    key: { kty: 'OKP', crv: CRV[curve], d: toBase64Url(key32(raw)), x: toBase64Url(new Uint8Array(32)) },
+    key: { kty: 'OKP', crv: CRV[curve], d: textOf(key32(raw)), x: NO_PUBLIC },
     format: 'jwk',
   });
 
-const rawPublicOf = (secret: KeyObject): Uint8Array =>
-  new Uint8Array(createPublicKey(secret).export({ format: 'der', type: 'spki' })).subarray(-32);
+/** As a JSON Web Key too: writing DER takes longer than computing the key. */
+const rawPublicOf = (secret: KeyObject): Uint8Array<ArrayBuffer> =>
+  own(Buffer.from(createPublicKey(secret).export({ format: 'jwk' }).x ?? '', 'base64url'));
 
 /** Whether this version of Node takes a secret without its public half; tried once, since a wrong half would give keys away. */
 let jwkComputesPublic: boolean | undefined;
@@ -75,7 +82,7 @@ const imported = new Map<string, KeyObject>();
 const MAX_IMPORTED = 1024;
 
 function publicOf(curve: Curve, raw: Uint8Array): KeyObject {
-  const x = toBase64Url(key32(raw));
+  const x = textOf(key32(raw));
   const before = imported.get(curve + x);
   if (before) return before;
   if (imported.size >= MAX_IMPORTED) imported.clear();
@@ -126,7 +133,9 @@ function hkdf(ikm: Uint8Array, salt: Uint8Array, info: Uint8Array, length: numbe
   const output = new Uint8Array(length);
   let block: Uint8Array = new Uint8Array(0);
   for (let at = 0, count = 1; at < length; at += HASH_BYTES, count++) {
-    block = createHmac('sha256', key).update(block).update(info).update(Uint8Array.of(count)).digest();
+    block = createHmac('sha256', key)
+      .update(concat(block, info, Uint8Array.of(count)))
+      .digest();
     output.set(block.subarray(0, length - at), at);
   }
   key.fill(0);
@@ -136,7 +145,7 @@ function hkdf(ikm: Uint8Array, salt: Uint8Array, info: Uint8Array, length: numbe
 
 function keyPair(curve: Curve, given?: Uint8Array): KeyPair {
   const secretKey = given ? own(given) : randomBytes(32);
-  return { publicKey: own(rawPublicOf(secretOf(curve, secretKey))), secretKey };
+  return { publicKey: rawPublicOf(secretOf(curve, secretKey)), secretKey };
 }
 
 /** Results of verifications, by a hash of all that they depend on: a roster is verified by every participant of a process. */

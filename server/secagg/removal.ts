@@ -23,12 +23,16 @@ export interface Survivor {
   readonly maskKey: Uint8Array;
 }
 
-/** Part of the work of taking masks off; plain data, so that a thread can be given it. */
-export interface Removal {
-  readonly context: MaskContext;
-  readonly survivors: readonly Survivor[];
+/** Secrets whose masks are to be taken off. */
+export interface RemovalPart {
   readonly own: readonly SelfSecret[];
   readonly lost: readonly LostSecret[];
+}
+
+/** The work of taking masks off; plain data, so that a thread can be given it. */
+export interface Removal extends RemovalPart {
+  readonly context: MaskContext;
+  readonly survivors: readonly Survivor[];
 }
 
 /** Masks of a removal, as many as `masksOf` takes off. */
@@ -65,14 +69,14 @@ export async function removeMasks(crypto: CryptoProvider, removal: Removal, word
 }
 
 /** A removal cut into parts of about so many masks, which take about the same time. */
-export function partsOf(removal: Removal, masks: number): Removal[] {
-  const parts: Removal[] = [];
+export function partsOf(removal: Removal, masks: number): RemovalPart[] {
+  const parts: RemovalPart[] = [];
   for (let at = 0; at < removal.own.length; at += masks) {
-    parts.push({ ...removal, own: removal.own.slice(at, at + masks), lost: [] });
+    parts.push({ own: removal.own.slice(at, at + masks), lost: [] });
   }
   const lostAtOnce = Math.max(1, Math.round(masks / Math.max(1, removal.survivors.length)));
   for (let at = 0; at < removal.lost.length; at += lostAtOnce) {
-    parts.push({ ...removal, own: [], lost: removal.lost.slice(at, at + lostAtOnce) });
+    parts.push({ own: [], lost: removal.lost.slice(at, at + lostAtOnce) });
   }
   return parts;
 }

@@ -6,8 +6,8 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { TacitError } from '../../protocol/errors.ts';
-import type { Removal } from './removal.ts';
-import type { FromUnmasker, ToUnmasker } from './unmask-worker.ts';
+import type { RemovalPart } from './removal.ts';
+import type { FromUnmasker, RemovalFrame, ToUnmasker } from './unmask-worker.ts';
 
 /** Node runs no TypeScript: started from its sources, the worker is the one that was built. */
 const script = import.meta.url.endsWith('.ts')
@@ -25,21 +25,28 @@ interface Pending {
 class UnmaskThread {
   isAlive = true;
   private readonly worker = new Worker(script, { execArgv: [] });
-  private pending: Pending | undefined;
+  /** Of what was asked, in order. */
+  private readonly pending: Pending[] = [];
+  private cause: Error | undefined;
 
   constructor() {
-    this.worker.on('message', (answer: FromUnmasker) => this.pending?.resolve(answer));
+    this.worker.on('message', (answer: FromUnmasker) => this.pending.shift()?.resolve(answer));
     this.worker.on('error', (cause) => this.end(cause));
     this.worker.on('exit', () => this.end());
     this.worker.unref();
   }
 
   /** A vector of so many words, from zero, without the masks of the parts, which are taken until there are none. */
-  async remove(words: number, parts: Removal[]): Promise<Int32Array> {
+  async remove(words: number, frame: RemovalFrame, parts: RemovalPart[]): Promise<Int32Array> {
     this.worker.ref();
     try {
-      await this.ask({ kind: 'begin', words });
-      for (let part = parts.pop(); part; part = parts.pop()) await this.ask({ kind: 'part', removal: part });
+      this.worker.postMessage({ kind: 'begin', words, frame } satisfies ToUnmasker);
+      let before: Promise<unknown> = Promise.resolve();
+      for (let part = parts.pop(); part; part = parts.pop()) {
+        const done = this.ask({ kind: 'part', part });
+        await before; // one is worked on and one waits, so that the thread never does
+        before = done;
+      }
       const answer = await this.ask({ kind: 'end' });
       if (answer.kind !== 'vector') throw new TacitError('internal', 'an unmasking thread answers out of order');
       return answer.words;
@@ -53,17 +60,21 @@ class UnmaskThread {
   }
 
   private ask(message: ToUnmasker): Promise<FromUnmasker> {
-    return new Promise((resolve, reject) => {
-      this.pending = { resolve, reject };
+    const answer = new Promise<FromUnmasker>((resolve, reject) => {
+      this.pending.push({ resolve, reject });
       if (this.isAlive) this.worker.postMessage(message);
       else this.end();
     });
+    answer.catch(() => {}); // whoever awaits the last one hears of it
+    return answer;
   }
 
   private end(cause?: Error): void {
     this.isAlive = false;
-    const why = cause?.message ?? 'it ended';
-    this.pending?.reject(new TacitError('internal', `an unmasking thread broke down: ${why}`, { cause }));
+    this.cause ??= cause;
+    const why = this.cause?.message ?? 'it ended';
+    const error = new TacitError('internal', `an unmasking thread broke down: ${why}`, { cause: this.cause });
+    for (const { reject } of this.pending.splice(0)) reject(error);
   }
 }
 
@@ -75,12 +86,17 @@ export function prepareThreads(count: number): void {
 }
 
 /** Takes the masks of these parts off a vector of zeros, in one thread of those that wait, or in a new one. */
-export async function removeInThread(words: number, parts: Removal[], keep: number): Promise<Int32Array> {
+export async function removeInThread(
+  words: number,
+  frame: RemovalFrame,
+  parts: RemovalPart[],
+  keep: number,
+): Promise<Int32Array> {
   let thread = waiting.pop();
   while (thread && !thread.isAlive) thread = waiting.pop();
   thread ??= new UnmaskThread();
   try {
-    const vector = await thread.remove(words, parts);
+    const vector = await thread.remove(words, frame, parts);
     if (waiting.length < keep) waiting.push(thread);
     else thread.close();
     return vector;

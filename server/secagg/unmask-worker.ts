@@ -1,36 +1,47 @@
 /** Entry of an unmasking thread: takes masks off a vector of its own, which starts at zero, until it is asked for it; then off another. */
 import { parentPort } from 'node:worker_threads';
 import { nodeCrypto } from '../../protocol/crypto/node.ts';
-import { type Removal, removeMasks } from './removal.ts';
+import { type Removal, type RemovalPart, removeMasks } from './removal.ts';
 
+/** What all parts of a removal have in common. */
+export type RemovalFrame = Omit<Removal, keyof RemovalPart>;
+
+/** In this order; the first is not answered. */
 export type ToUnmasker =
-  | { readonly kind: 'begin'; readonly words: number }
-  | { readonly kind: 'part'; readonly removal: Removal }
+  | { readonly kind: 'begin'; readonly words: number; readonly frame: RemovalFrame }
+  | { readonly kind: 'part'; readonly part: RemovalPart }
   | { readonly kind: 'end' };
-/** `ready` for another part, or the vector. */
+/** A part is `done`, or the vector. */
 export type FromUnmasker =
-  | { readonly kind: 'ready' }
+  | { readonly kind: 'done' }
   | { readonly kind: 'vector'; readonly words: Int32Array<ArrayBuffer> };
 
 if (parentPort) {
   const port = parentPort;
   let words = new Int32Array(0);
-  const post = (message: FromUnmasker, move: ArrayBuffer[] = []): void => port.postMessage(message, move);
-  const takeOff = async (removal: Removal): Promise<void> => {
-    await removeMasks(nodeCrypto, removal, words);
-    for (const { b } of removal.own) b.fill(0);
-    for (const { secretKey } of removal.lost) secretKey.fill(0);
+  let frame: RemovalFrame | undefined;
+  const takeOff = async (part: RemovalPart): Promise<void> => {
+    if (frame) await removeMasks(nodeCrypto, { ...frame, ...part }, words);
+    for (const { b } of part.own) b.fill(0);
+    for (const { secretKey } of part.lost) secretKey.fill(0);
   };
-  port.on('message', async (message: ToUnmasker) => {
+  const take = async (message: ToUnmasker): Promise<void> => {
+    const post = (answer: FromUnmasker, move: ArrayBuffer[] = []): void => port.postMessage(answer, move);
     switch (message.kind) {
       case 'begin':
         words = new Int32Array(message.words);
-        return post({ kind: 'ready' });
+        frame = message.frame;
+        return;
       case 'part':
-        await takeOff(message.removal);
-        return post({ kind: 'ready' });
+        await takeOff(message.part);
+        return post({ kind: 'done' });
       case 'end':
         return post({ kind: 'vector', words }, [words.buffer]);
     }
+  };
+  // a message may come while the one before is worked on
+  let tail: Promise<void> = Promise.resolve();
+  port.on('message', (message: ToUnmasker) => {
+    tail = tail.then(() => take(message));
   });
 }

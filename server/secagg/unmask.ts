@@ -5,6 +5,7 @@
 import { availableParallelism } from 'node:os';
 import type { CryptoProvider } from '../../protocol/crypto/provider.ts';
 import { addWords } from '../../protocol/fixed-point.ts';
+import { applyMasksHere } from '../../protocol/node/masks.ts';
 import { masksIn, partsOf, type Removal, removeMasks } from './removal.ts';
 import { hasThreads, prepareThreads, removeInThread } from './unmask-threads.ts';
 
@@ -39,11 +40,16 @@ export async function unmask(
 ): Promise<void> {
   const threads = threadsFor(masksIn(removal), sum.length, options);
   if (threads === 0) {
-    await removeMasks(crypto, removal, sum);
+    // on this thread: the way to another one takes longer than such a sum
+    await removeMasks({ ...crypto, applyMasks: applyMasksHere }, removal, sum);
     return;
   }
   const parts = partsOf(removal, MASKS_PER_PART);
   const count = Math.min(threads, parts.length);
-  const vectors = await Promise.all(Array.from({ length: count }, () => removeInThread(sum.length, parts, threads)));
+  const { context, lost } = removal;
+  const frame = { context, survivors: lost.length > 0 ? removal.survivors : [] };
+  const vectors = await Promise.all(
+    Array.from({ length: count }, () => removeInThread(sum.length, frame, parts, threads)),
+  );
   for (const vector of vectors) addWords(sum, vector);
 }
