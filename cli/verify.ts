@@ -29,13 +29,23 @@ interface Transcript {
 }
 
 async function readTranscript(run: string): Promise<Transcript> {
-  const lines = (await read(run, RUN_FILES.transcript)).toString('utf8').trim().split('\n');
+  const text = (await read(run, RUN_FILES.transcript)).toString('utf8').trim();
+  if (text === '') {
+    throw new TacitError('run/not-found', `${join(run, RUN_FILES.transcript)} holds no round`, {
+      hint: 'The run ended before its first round was committed, or the file was emptied.',
+    });
+  }
+  const lines = text.split('\n');
   const links = lines.map((line, i) => {
     try {
       return linkFromJson(line);
     } catch (cause) {
       throw new TacitError('wire/malformed', `line ${i + 1} is not a link of a transcript`, {
         where: `${join(run, RUN_FILES.transcript)}:${i + 1}`,
+        hint:
+          i + 1 === lines.length
+            ? 'The last line was cut short or edited; the rounds before it can be verified without it.'
+            : 'The line was edited: a transcript is only good as it was written.',
         cause,
       });
     }

@@ -5,6 +5,12 @@ import { createPool } from 'tacit/learning';
 import { inversionPage, runInversion } from 'tacit/simulations';
 
 const [file = 'inversion.html', size] = process.argv.slice(2);
+await writeFile(file, '').catch(({ code }) => {
+  console.error(
+    `error: cannot write ${file} (${code}). Name a file in a folder that exists: npm run example:inversion -- FILE`,
+  );
+  process.exit(2);
+});
 const pool = await createPool({ workers: 1 });
 try {
   const result = await runInversion({ pool, ...(size === 'quick' ? { batches: [1, 8], steps: [16] } : {}) });

@@ -1,4 +1,5 @@
 /** A plan made complete: every named thing looked up, its options checked and defaulted, and what cannot hold refused. */
+import { operatorKeyOf } from '../protocol/certificate.ts';
 import { TacitError } from '../protocol/errors.ts';
 import { scaleOf } from '../protocol/fixed-point.ts';
 import { type Plan, parsePlan } from '../protocol/plan.ts';
@@ -176,6 +177,7 @@ export function completePlan(value: unknown): Plan {
   checkBatch(complete);
   checkSharedStatistics(complete);
   checkFixedPoint(complete);
+  operatorKeyOf(complete);
   checkAggregator(complete);
   checkRosterFits(complete);
   checkNoise(complete);

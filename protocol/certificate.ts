@@ -121,7 +121,10 @@ export function operatorKeyOf({ admission }: Plan): Uint8Array | undefined {
   throw new TacitError(
     'plan/refused',
     'certificates are required, but operatorKey is not an Ed25519 key in base64url',
-    { where: 'admission.operatorKey' },
+    {
+      where: 'admission.operatorKey',
+      hint: 'It is the 43 characters that `tacit keygen` prints as "participant" for the operator’s key.',
+    },
   );
 }
 

@@ -220,7 +220,7 @@ describe('certificates, where the plan requires them', () => {
   }
 
   test('without the key of an operator are refused before anything starts', async () => {
-    const broken = await harness(testPlan({ admission: { certificates: 'required' } }));
+    const broken = await harness({ ...testPlan(), admission: { certificates: 'required' } });
     await expect(broken.coordinator.run()).rejects.toMatchObject({
       code: 'plan/refused',
       where: 'admission.operatorKey',

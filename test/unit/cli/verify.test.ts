@@ -139,6 +139,23 @@ test('finds a model that is not the one that was signed, and a plan that is not 
   await expect(verify(listening().context, {}, at('run'))).rejects.toThrow(code('auth/forked-transcript'));
 });
 
+test('a transcript that is empty or cut is told from one that lies', async () => {
+  const file = at('run', RUN_FILES.transcript);
+  const whole = await readFile(file, 'utf8');
+  await writeFile(file, '\n');
+  await expect(verify(listening().context, {}, at('run'))).rejects.toMatchObject({
+    code: 'run/not-found',
+    message: expect.stringContaining('holds no round'),
+  });
+  await writeFile(file, whole.trim().slice(0, -7));
+  await expect(verify(listening().context, {}, at('run'))).rejects.toMatchObject({
+    code: 'wire/malformed',
+    message: expect.stringMatching(/^line 3 is not a link/),
+    hint: expect.stringContaining('last line was cut short'),
+  });
+  await writeFile(file, whole);
+});
+
 test('a certificate made by `enroll` holds for its key and tasks, and a file with something else is none', async () => {
   const operator = await createIdentityFile(at('operator.key'));
   const alice = await createIdentityFile(at('alice.key'));

@@ -64,6 +64,8 @@ describe('completePlan', () => {
     [{ data: { shape: [4, 6, 1] }, pretext: { name: 'rotation' } }, 'data.shape'],
     [{ data: { shape: [4096, 4096, 3] }, training: { ...minimalPlan.training, batch: 64 } }, 'training.batch'],
     [{ rounds: { count: 1, cohort: 1000, maxCohort: 100_000 } }, 'rounds.maxCohort'],
+    [{ admission: { certificates: 'required' } }, 'admission.operatorKey'],
+    [{ admission: { certificates: 'required', operatorKey: 'AAAA' } }, 'admission.operatorKey'],
   ])('a plan that cannot hold is refused: %o', (change, where) => {
     const error = refused({ ...minimalPlan, ...change });
     expect([error.code, error.where]).toEqual(['plan/refused', where]);
