@@ -1,7 +1,7 @@
 /** The only way out of the process: training pools stopped between two steps, output flushed, then the exit status. */
 
 /** A pool answers within one training step; a wedged one must not keep the process alive. */
-const CLOSE_MS = 400;
+const CLOSE_MS = 300;
 const FLUSH_MS = 200;
 
 type Close = () => Promise<unknown>;

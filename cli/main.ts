@@ -11,8 +11,8 @@ import { buildProgram } from './program.ts';
 import { watchSignals } from './signals.ts';
 import { isSupervised } from './supervise.ts';
 
-/** How long a command may take to end by itself after a signal; the pools get the rest of the two seconds. */
-const GRACE_MS = 700;
+/** How long a command may take to end by itself after a signal, before it is left as it is. */
+const GRACE_MS = 600;
 
 /** Prints an error on stderr and, when results were to be JSON, as the one line of stdout. @returns the exit status */
 function fail(error: TacitError, json: boolean): number {

@@ -24,6 +24,23 @@ export interface Interruption {
   status(): number | undefined;
 }
 
+const LOOK_MS = 100;
+
+/**
+ * npm and npx pass SIGTERM to the shell that they started us in, and it dies of that without a word: then we stop as if we had been sent
+ * it ourselves, instead of going on unseen.
+ */
+export function stopWithNpm(): void {
+  if (process.env.npm_lifecycle_event === undefined) return;
+  const shell = process.ppid;
+  const look = setInterval(() => {
+    if (process.ppid === shell) return;
+    clearInterval(look);
+    process.kill(process.pid, 'SIGTERM');
+  }, LOOK_MS);
+  look.unref();
+}
+
 /** Starts to listen; a command has `graceMs` after the first signal. */
 export function watchSignals(graceMs: number, { supervised = false }: { supervised?: boolean } = {}): Interruption {
   const controller = new AbortController();
@@ -45,7 +62,9 @@ export function watchSignals(graceMs: number, { supervised = false }: { supervis
     if (!supervised) return;
     process.on('message', ({ signal, count }: PassedSignal) => receive(signal, count > 1));
     // Without its supervisor nobody waits for the result any more.
-    process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+    const orphaned = (): void => void process.kill(process.pid, 'SIGKILL');
+    process.on('disconnect', orphaned);
+    if (!process.connected) orphaned();
   });
   return { signal: controller.signal, expired, status: () => status };
 }

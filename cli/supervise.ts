@@ -11,29 +11,29 @@ import { type PassedSignal, SIGNAL_STATUS, type SignalName } from './signals.ts'
 /** Commands that may run an engine. */
 const TRAINING = new Set(['start', 'join', 'simulate', 'finetune', 'evaluate', 'embed', 'export', 'engine', 'doctor']);
 
-/** Says to the child who its parent is. */
+/** Says to a child with a channel to us that we supervise it. */
 const PARENT = 'TACIT_SUPERVISOR';
 
-/** After the first signal; with what it takes to end a process this stays below two seconds. */
-const LIMIT_MS = 1300;
+/** After the first signal. To end a process of gigabytes on a busy machine takes another half second, and two seconds are promised. */
+const LIMIT_MS = 1000;
 
-/** Whether this process is the child of a supervisor. */
-export const isSupervised = (): boolean => process.send !== undefined && process.env[PARENT] === String(process.ppid);
+/** Whether this process was started by a supervisor; one whose supervisor is gone already still was. */
+export const isSupervised = (): boolean => process.send !== undefined && process.env[PARENT] !== undefined;
 
 /** Whether a command line needs a supervisor. */
 export const needsSupervisor = (argv: readonly string[]): boolean =>
   !isSupervised() && TRAINING.has(argv.find((word) => !word.startsWith('-')) ?? '');
 
-/** Passes signals on. @returns the status that the first signal asks for, once there was one */
-function passSignals(child: ChildProcess): () => number | undefined {
+/** Passes signals on to the child that there will be. @returns the status that the first signal asks for, once there was one */
+function passSignals(child: () => ChildProcess): () => number | undefined {
   let status: number | undefined;
   let count = 0;
   for (const name of Object.keys(SIGNAL_STATUS) as SignalName[]) {
     process.on(name, () => {
       count += 1;
       status ??= SIGNAL_STATUS[name];
-      if (child.connected) child.send({ signal: name, count } satisfies PassedSignal, () => {});
-      if (count === 1) setTimeout(() => child.kill('SIGKILL'), LIMIT_MS);
+      if (child().connected) child().send({ signal: name, count } satisfies PassedSignal, () => {});
+      if (count === 1) setTimeout(() => child().kill('SIGKILL'), LIMIT_MS);
     });
   }
   return () => status;
@@ -54,11 +54,11 @@ async function explainEnd(signal: NodeJS.Signals): Promise<number> {
 
 /** Runs the same command line in a child and ends as it ends. */
 export async function supervise(script: string, argv: readonly string[]): Promise<never> {
+  const interrupted = passSignals(() => child); // before there is one, so that no signal ends us and leaves it behind
   const child = spawn(process.execPath, [...process.execArgv, script, ...argv], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, [PARENT]: String(process.pid) },
   });
-  const interrupted = passSignals(child);
   const [code, signal] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (...end) => resolve(end));

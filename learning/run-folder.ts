@@ -82,6 +82,13 @@ const exists = async (path: string): Promise<boolean> =>
     () => false,
   );
 
+/** A process that is killed while it writes leaves the file as it was, or none; half a model would look like a damaged one. */
+async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
+  const beside = `${path}.new`;
+  await writeFile(beside, content);
+  await rename(beside, path);
+}
+
 async function moveAside(dir: string): Promise<void> {
   if (!(await exists(join(dir, RUN_FILES.plan)))) return;
   await mkdir(join(dir, 'previous'), { recursive: true });
@@ -105,13 +112,13 @@ export async function createRun(
 ): Promise<RunWriter> {
   const bytes = plan instanceof Uint8Array ? plan : planBytesOf(plan);
   const at = (...names: string[]): string => join(dir, ...names);
-  const write = (name: string, content: string | Uint8Array) => stored(at(name), () => writeFile(at(name), content));
+  const write = (name: string, content: string | Uint8Array) => stored(at(name), () => writeWhole(at(name), content));
   await stored(dir, async () => {
     await mkdir(dir, { recursive: true });
     const held = await readFile(at(RUN_FILES.plan)).catch(() => undefined);
     if (!(resume && held?.equals(bytes))) await moveAside(dir);
     await mkdir(at(RUN_FILES.checkpoints), { recursive: true });
-    await writeFile(at(RUN_FILES.plan), bytes);
+    await writeWhole(at(RUN_FILES.plan), bytes);
     await appendFile(at(RUN_FILES.metrics), '');
   });
   return {

@@ -49,6 +49,8 @@ interface SpawnOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Instead of `tacit`. */
   readonly script?: string;
+  /** Instead of Node with a script. */
+  readonly program?: string;
 }
 
 const alive = new Set<ChildProcess>();
@@ -61,9 +63,10 @@ export function endAll(): void {
 /** Starts `tacit` with these arguments. */
 export function start(
   args: readonly string[],
-  { cwd = root, env = {}, script = tacitScript }: SpawnOptions = {},
+  { cwd = root, env = {}, script = tacitScript, program }: SpawnOptions = {},
 ): Running {
-  const child = spawn(process.execPath, [script, ...args], {
+  const [command, words] = program === undefined ? [process.execPath, [script, ...args]] : [program, args];
+  const child = spawn(command, words, {
     cwd,
     env: { ...process.env, TACIT_DEBUG: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

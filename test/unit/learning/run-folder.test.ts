@@ -1,10 +1,11 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { statSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { modelOf } from '../../../learning/model.ts';
 import { completePlan } from '../../../learning/registry.ts';
-import { createRun, openRun, planBytesOf, RUN_FILES } from '../../../learning/run-folder.ts';
+import { checkpointName, createRun, openRun, planBytesOf, RUN_FILES } from '../../../learning/run-folder.ts';
 import { decodeSafetensors, encodeSafetensors } from '../../../protocol/safetensors.ts';
 
 const plan = completePlan({
@@ -56,6 +57,24 @@ test('what is written is found again: plan bytes, metrics, checkpoints, encoder,
   expect(Object.keys(opened.model).sort()).toEqual(encoderNames);
   for (const name of encoderNames) expect(opened.model[name]).toEqual(model[name]);
   expect(opened.metadata.rounds).toBe('2');
+});
+
+test('whoever looks while a checkpoint is written sees all of it or none: what a kill leaves is no damaged model', async () => {
+  const run = await createRun(dir, plan);
+  const bytes = new Uint8Array(16 * 2 ** 20);
+  const path = join(dir, 'checkpoints', checkpointName(1));
+  let writing = true;
+  const written = run.checkpoint(1, bytes).finally(() => {
+    writing = false;
+  });
+  const sizes = new Set<number | undefined>();
+  while (writing) {
+    sizes.add(statSync(path, { throwIfNoEntry: false })?.size);
+    await new Promise(setImmediate);
+  }
+  await written;
+  sizes.add((await stat(path)).size);
+  expect([...sizes]).toEqual([undefined, bytes.length]);
 });
 
 test('a bare encoder file carries its plan; a checkpoint needs one to be named', async () => {
