@@ -11,7 +11,7 @@ interface InRound {
 }
 
 export type ParticipantEvent =
-  /** What will train here, and why it is this one. First of all, where the trainer says it. */
+  /** What will train here, and why it is this one. First of all, where the trainer says it, and again when another engine took over. */
   | { readonly type: 'engine'; readonly engine: string; readonly reason: string }
   | { readonly type: 'connecting' }
   /** The coordinator has proved that it holds its key. `pinned`: that key was expected. */

@@ -74,8 +74,6 @@ export async function joinFederation(options: JoinOptions): Promise<JoinResult> 
     failures = 0;
   });
   const { signal, state, emit } = life;
-  const { engine, reason } = options.trainer;
-  if (reason !== undefined) emit({ type: 'engine', engine, reason });
   try {
     for (;;) {
       try {
@@ -102,6 +100,15 @@ export async function joinFederation(options: JoinOptions): Promise<JoinResult> 
 
 function newLife(options: JoinOptions, onProgress: () => void): Life {
   const traffic: Traffic = { up: 0, down: 0 };
+  let told: string | undefined;
+  const emit = (event: ParticipantEvent): void => options.onEvent?.(event, traffic);
+  /** Says what trains here before anything else, and again when that has changed. */
+  const tellEngine = (): void => {
+    const { engine, reason } = options.trainer;
+    if (reason === undefined || told === `${engine}: ${reason}`) return;
+    told = `${engine}: ${reason}`;
+    emit({ type: 'engine', engine, reason });
+  };
   return {
     options,
     policy: options.policy ? parsePolicy(options.policy) : DEFAULT_POLICY,
@@ -114,7 +121,8 @@ function newLife(options: JoinOptions, onProgress: () => void): Life {
     revising: Promise.resolve(),
     emit: (event) => {
       if (event.type === 'reported' || event.type === 'committed') onProgress();
-      options.onEvent?.(event, traffic);
+      tellEngine();
+      emit(event);
     },
     first: undefined,
   };

@@ -37,7 +37,7 @@ export interface Executable {
 }
 
 export interface Engine {
-  /** `eager:wasm`, `eager:cpu`, `eager:tensorflow`, `compiled:cpu`, … as shown to people and stored with a run. */
+  /** `eager:wasm`, `eager:cpu`, `eager:tensorflow`, `compiled:cpu`, … as shown to people and stored with a run; changes if another took over. */
   readonly name: string;
   /** How it runs here, for a person: its threads, or why not a GPU. */
   readonly note?: string;

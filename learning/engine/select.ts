@@ -4,6 +4,7 @@ import { eagerEngine } from './eager.ts';
 import { BACKENDS, type Backend, type BackendOptions } from './eager-backend.ts';
 import { probeTensorFlow } from './eager-tensorflow.ts';
 import type { Engine, EngineChoice } from './engine.ts';
+import { withReserve } from './reserve.ts';
 
 export interface EngineOptions extends BackendOptions {
   /** Where a browser finds the files of onnxruntime-web: a URL ending in `/`. */
@@ -27,7 +28,7 @@ function compiledModule(): Promise<CompiledModule> {
 
 export interface SelectedEngine {
   readonly engine: Engine;
-  /** One line for a person and for the log. */
+  /** One line for a person and for the log; another one when the engine has found out more (`Engine.note`, reserve.ts). */
   readonly reason: string;
 }
 
@@ -47,7 +48,24 @@ export const CHOICES: readonly EngineChoice[] = [
 
 async function compiled(options: EngineOptions, reason: string): Promise<SelectedEngine> {
   const engine = await (await compiledModule()).compiledEngine(options);
-  return { engine, reason: engine.note === undefined ? reason : `${reason}; ${engine.note}` };
+  return {
+    engine,
+    get reason() {
+      return engine.note === undefined ? reason : `${reason}; ${engine.note}`;
+    },
+  };
+}
+
+/** In a browser the engine may still fail on a real step, and tfjs then goes on; in Node such a failure is a defect, and is seen. */
+function reserved(selected: SelectedEngine, options: EngineOptions): SelectedEngine {
+  if (isNode) return selected;
+  const engine = withReserve(selected.engine, () => bestEager(options));
+  return {
+    engine,
+    get reason() {
+      return engine.taken?.reason ?? selected.reason;
+    },
+  };
 }
 
 /** In a browser: WebAssembly, or plain JavaScript where even that cannot be had. */
@@ -92,7 +110,7 @@ export async function createEngine(choice: EngineChoice, options: EngineOptions 
   if (choice === 'eager') return bestEager(options);
   if (choice !== 'auto') return named(choice, options);
   try {
-    return await compiled(options, 'the fastest that runs here');
+    return reserved(await compiled(options, 'the fastest that runs here'), options);
   } catch (thrown) {
     const fallback = await bestEager(options);
     return { ...fallback, reason: `${fallback.reason}; the compiled engine failed: ${(thrown as Error).message}` };

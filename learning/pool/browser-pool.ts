@@ -39,13 +39,17 @@ async function webWorkerSlot(start: Omit<WorkerStart, 'words'>): Promise<Slot> {
     end(new TacitError('train/failed', `the training worker broke down: ${event.message ?? 'it could not be loaded'}`));
   };
   post({ kind: 'start', start: { ...start, words } });
-  const { engine, reason } = await link.ready.catch((thrown: TacitError) => {
+  await link.ready.catch((thrown: TacitError) => {
     end(thrown);
     throw thrown;
   });
   return {
-    engine,
-    reason,
+    get engine() {
+      return link.equipment.engine;
+    },
+    get reason() {
+      return link.equipment.reason;
+    },
     get alive() {
       return link.alive;
     },

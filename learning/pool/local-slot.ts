@@ -11,8 +11,12 @@ export async function localSlot(options: Omit<RunnerOptions, 'guard'>): Promise<
   const runner = await createRunner({ ...options, guard: guardOf(words, breather(BREATHE_MS)) });
   let running: Promise<unknown> = Promise.resolve();
   return {
-    engine: runner.engine,
-    reason: runner.reason,
+    get engine() {
+      return runner.engine;
+    },
+    get reason() {
+      return runner.reason;
+    },
     alive: true,
     run: (name, input, onProgress) => {
       control.reset();

@@ -23,6 +23,8 @@ export type ToWorker =
 
 export type FromWorker =
   | { readonly kind: 'ready'; readonly engine: string; readonly reason: string }
+  /** Another engine has taken over, or there is more to say of it. */
+  | { readonly kind: 'engine'; readonly engine: string; readonly reason: string }
   | { readonly kind: 'progress'; readonly progress: Progress }
   | { readonly kind: 'done'; readonly output: unknown }
   | { readonly kind: 'failed'; readonly error: ErrorData }

@@ -26,7 +26,15 @@ export async function createPool(options: PoolOptions = {}): Promise<TrainingPoo
     await pool.close();
     open.delete(registered);
   };
-  const registered: TrainingPool = { ...pool, close };
+  const registered: TrainingPool = {
+    get engine() {
+      return pool.engine;
+    },
+    get reason() {
+      return pool.reason;
+    },
+    ...{ size: pool.size, run: pool.run, close },
+  };
   open.add(registered);
   return registered;
 }

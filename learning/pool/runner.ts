@@ -15,7 +15,7 @@ export interface RunnerOptions {
 }
 
 export interface Runner {
-  /** Name of the engine. */
+  /** Name of the engine as it is now: another one may have taken over. */
   readonly engine: string;
   /** Why it is this one. */
   readonly reason: string;
@@ -47,11 +47,16 @@ export async function createRunner({
   guard,
   openSource,
 }: RunnerOptions): Promise<Runner> {
-  const { engine, reason } = await guard.inside(() => createEngine(choice, engineOptions));
+  const selected = await guard.inside(() => createEngine(choice, engineOptions));
+  const { engine } = selected;
   const executables = createExecutables(engine, guard);
   return {
-    engine: engine.name,
-    reason,
+    get engine() {
+      return engine.name;
+    },
+    get reason() {
+      return selected.reason;
+    },
     run: async (name, input, onProgress) => {
       const job = Object.hasOwn(jobs, name) ? (jobs[name as keyof typeof jobs] as Job<unknown, unknown>) : undefined;
       if (!job) throw new TacitError('internal', `the pool has no job "${name}"`);

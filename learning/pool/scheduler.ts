@@ -13,7 +13,7 @@ export interface RunOptions {
 }
 
 export interface TrainingPool {
-  /** Name of the engine that the workers run, as shown to people. */
+  /** Name of the engine that the workers run, as shown to people; changes when another one had to take over. */
   readonly engine: string;
   /** Why it is this one. */
   readonly reason: string;
@@ -65,7 +65,7 @@ async function openSlots(open: () => Promise<Slot>, size: number): Promise<Slot[
 /** @param open makes a slot ready; called again for each one that breaks down */
 export async function createScheduler(open: () => Promise<Slot>, size: number): Promise<TrainingPool> {
   const slots = new Set(await openSlots(open, size));
-  const [first] = slots;
+  let spokesman = [...slots][0]!;
   const idle: Slot[] = [...slots];
   const queue: Task[] = [];
   const replacements = new Set<Promise<void>>();
@@ -99,6 +99,7 @@ export async function createScheduler(open: () => Promise<Slot>, size: number): 
       async (slot) => {
         if (closing) return slot.close();
         slots.add(slot);
+        if (!slots.has(spokesman)) spokesman = slot;
         idle.push(slot);
       },
       (thrown) => {
@@ -143,8 +144,12 @@ export async function createScheduler(open: () => Promise<Slot>, size: number): 
   }
 
   return {
-    engine: first!.engine,
-    reason: first!.reason,
+    get engine() {
+      return spokesman.engine;
+    },
+    get reason() {
+      return spokesman.reason;
+    },
     size,
     run: run as TrainingPool['run'],
     close: () => {

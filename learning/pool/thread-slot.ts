@@ -96,11 +96,15 @@ export async function threadSlot(options: ThreadOptions): Promise<Slot> {
   const thread = startThread(options);
   const { worker, control, link } = thread;
   try {
-    const { engine, reason } = await link.ready;
+    await link.ready;
     worker.unref(); // an idle pool does not keep the process alive
     return {
-      engine,
-      reason,
+      get engine() {
+        return link.equipment.engine;
+      },
+      get reason() {
+        return link.equipment.reason;
+      },
       get alive() {
         return link.alive;
       },

@@ -3,7 +3,8 @@ import type { TacitError } from '../../protocol/errors.ts';
 import type { Progress } from './job.ts';
 import { errorFrom, type FromWorker } from './messages.ts';
 
-interface Ready {
+/** What a worker trains with, and why. */
+interface Equipment {
   readonly engine: string;
   readonly reason: string;
 }
@@ -16,7 +17,9 @@ interface Pending {
 
 export interface WorkerLink {
   /** Resolves when the worker's engine is there. */
-  readonly ready: Promise<Ready>;
+  readonly ready: Promise<Equipment>;
+  /** What it trains with now; what it has said last, empty before it is ready. */
+  readonly equipment: Equipment;
   /** Resolves when the worker has freed everything, or broken down. */
   readonly closed: Promise<void>;
   /** Whether a job runs. */
@@ -34,9 +37,10 @@ export interface WorkerLink {
 export function workerLink(onIdle: () => void = () => {}): WorkerLink {
   let alive = true;
   let pending: Pending | undefined;
-  let open: { resolve: (ready: Ready) => void; reject: (error: TacitError) => void };
+  let equipment: Equipment = { engine: '', reason: '' };
+  let open: { resolve: (ready: Equipment) => void; reject: (error: TacitError) => void };
   let close: () => void;
-  const ready = new Promise<Ready>((resolve, reject) => {
+  const ready = new Promise<Equipment>((resolve, reject) => {
     open = { resolve, reject };
   });
   ready.catch(() => {}); // whoever waits for it is told; nobody may wait any more
@@ -56,6 +60,9 @@ export function workerLink(onIdle: () => void = () => {}): WorkerLink {
   return {
     ready,
     closed,
+    get equipment() {
+      return equipment;
+    },
     get busy() {
       return pending !== undefined;
     },
@@ -65,7 +72,11 @@ export function workerLink(onIdle: () => void = () => {}): WorkerLink {
     receive: (message) => {
       switch (message.kind) {
         case 'ready':
+          equipment = message;
           return open.resolve(message);
+        case 'engine':
+          equipment = message;
+          return;
         case 'progress':
           return pending?.onProgress(message.progress);
         case 'done':

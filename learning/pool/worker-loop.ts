@@ -32,10 +32,18 @@ export async function serveJobs(
   { openSource, breathe }: WorkerPlatform,
 ): Promise<(message: ToWorker) => Promise<void>> {
   let runner: Runner;
+  let told = '';
+  /** Says what trains here, when that is news. */
+  const tell = (kind: 'ready' | 'engine'): void => {
+    const { engine: name, reason } = runner;
+    if (told === `${name}: ${reason}`) return;
+    told = `${name}: ${reason}`;
+    port.post({ kind, engine: name, reason }, []);
+  };
   try {
     const guard = guardOf(words, breathe);
     runner = await createRunner({ engine, guard, openSource, ...(engineOptions ? { engineOptions } : {}) });
-    port.post({ kind: 'ready', engine: runner.engine, reason: runner.reason }, []);
+    tell('ready');
   } catch (thrown) {
     port.post({ kind: 'failed', error: errorData(asTacitError(thrown)) }, []);
     return async ({ kind }) => {
@@ -48,9 +56,13 @@ export async function serveJobs(
         // where memory is shared, the pool's end has done so; a second time might undo a `cancel` that is already there
         if (words.buffer instanceof ArrayBuffer) controlOf(words).reset();
         try {
-          const report = (progress: Parameters<Parameters<Runner['run']>[2]>[0]): void =>
+          const report = (progress: Parameters<Parameters<Runner['run']>[2]>[0]): void => {
+            tell('engine');
             port.post({ kind: 'progress', progress }, []);
-          postOutput(port, await runner.run(message.name, message.input, report));
+          };
+          const output = await runner.run(message.name, message.input, report);
+          tell('engine');
+          postOutput(port, output);
         } catch (thrown) {
           port.post({ kind: 'failed', error: errorData(thrown) }, []);
         }

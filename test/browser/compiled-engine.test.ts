@@ -170,6 +170,21 @@ describe('the choice of an engine in a browser', () => {
     await expect(createEngine('compiled', { runtimePath })).rejects.toMatchObject({ code: 'engine/unavailable' });
   });
 
+  it('falls back to tfjs when a real step cannot be had, from the same state, and says so', async () => {
+    const selected = await createEngine('auto', { runtimePath, wasmPath });
+    const { engine } = selected;
+    expect(engine.name).toBe('compiled:wasm');
+    vi.spyOn(WebAssembly, 'instantiate').mockRejectedValueOnce(new RangeError('could not allocate memory'));
+    const executable = await engine.load(running);
+    await executable.set({ total: float32([3], Float32Array.of(1, 1, 1)) });
+    expect([...(await executable.run({ x: float32([3], Float32Array.of(1, 2, 3)) })).last!.data]).toEqual([2, 3, 4]);
+    expect(engine.name).toBe('eager:wasm');
+    expect(selected.reason).toBe(
+      'WebAssembly, operation by operation; the compiled engine failed: could not allocate memory',
+    );
+    await engine.close();
+  });
+
   it('needs no file of onnxruntime-web for what its own kernels cover, and says so where it does', async () => {
     const pool = await createBrowserPool({ engineOptions: { runtimePath: '/nowhere/', wasmPath } });
     try {

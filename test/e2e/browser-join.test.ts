@@ -11,7 +11,7 @@ import { browsersOf, PAGE_PLAN as PLAN, pageHarness, shoot } from './page-harnes
 
 const ROUNDS = PLAN.rounds.count;
 
-const { startFederation: start, joinNode, openPage } = pageHarness();
+const { startFederation: start, joinNode, newContext, openPage } = pageHarness();
 const startFederation = (plan: unknown = PLAN) => start(plan, { waitFor: 3 });
 
 /** A grey PNG of random-looking pixels, as a person might pick it. */
@@ -71,6 +71,37 @@ describe('the join page', () => {
     }
     await page.reload();
     await page.getByRole('alert').filter({ hasText: 'This run is complete: all 3 rounds are done' }).waitFor();
+    expect(complaints).toEqual([]);
+  });
+
+  it('shows that another engine has taken over after the first step failed, and why', async () => {
+    const federation = await startFederation({ ...PLAN, task: 'fallback' });
+    const context = await newContext();
+    // the worker's probe gets its memory, the real step does not
+    const limit = `{
+      const real = WebAssembly.instantiate;
+      let modules = 0;
+      WebAssembly.instantiate = (source, imports) =>
+        source instanceof WebAssembly.Module && ++modules > 1
+          ? Promise.reject(new RangeError('could not allocate memory'))
+          : real(source, imports);
+    }`;
+    await context.route(/browser-worker[^/]*\.js$/, async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, body: `${limit}\n${await response.text()}` });
+    });
+    const { page, complaints } = await openPage(federation.server.joinUrl, context);
+    await page.getByRole('button', { name: 'Use the built-in sample' }).click();
+    await page.getByText('256 images, ready.').waitFor();
+    await page.getByRole('button', { name: 'Join' }).click();
+    const nodes = [joinNode(federation, 0), joinNode(federation, 1)];
+    await page.getByRole('status').filter({ hasText: 'The run is complete' }).waitFor();
+    expect(await page.locator('#engine').textContent()).toBe(
+      'eager:wasm: WebAssembly, operation by operation; the compiled engine failed: could not allocate memory',
+    );
+    expect(await page.locator('#engine-words').textContent()).toContain('the slower engine');
+    expect(await federation.run).toMatchObject({ finished: true, rounds: ROUNDS });
+    await Promise.all(nodes);
     expect(complaints).toEqual([]);
   });
 

@@ -40,6 +40,8 @@ export interface PageHarness {
   startFederation(plan: unknown, options: Omit<ServeOptions, 'plan'> & { waitFor: number }): Promise<Federation>;
   /** A Node participant with its own share of the digits. */
   joinNode(at: Federation, share: number, options?: Partial<NodeJoinOptions>): Promise<JoinResult>;
+  /** A profile of its own, to be prepared before a page is opened in it. */
+  newContext(): Promise<BrowserContext>;
   /** In a profile of its own, or as another page of one that was opened before. */
   openPage(url: string, context?: BrowserContext): Promise<OpenPage>;
 }
@@ -80,6 +82,7 @@ export function pageHarness(): PageHarness {
       const data = { kind: 'bundled', name: 'digits', split: 'train', indices } as const;
       return joinFromNode({ url: server.joinUrl, data, trainer: pool, ...options });
     },
+    newContext,
     async openPage(url, given) {
       const context = given ?? (await newContext());
       const page = await context.newPage();

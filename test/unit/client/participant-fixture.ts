@@ -16,7 +16,8 @@ import type { FakeCoordinator } from './fake-coordinator.ts';
 
 /** A trainer whose training ends when it is told to, unless it is told nothing: then at once. */
 export interface FakeTrainer extends Trainer {
-  readonly engine: string;
+  engine: string;
+  reason?: string;
   readonly inputs: TrainInput[];
   /** Of the jobs `statistics`. */
   readonly measured: StatisticsInput[];

@@ -53,6 +53,22 @@ describe('a participant', () => {
     expect(coordinator.sent('bye')).toHaveLength(1);
   });
 
+  it('says what trains before anything else, and again when another engine has taken over', async () => {
+    const coordinator = await fakeCoordinator(plan);
+    const trainer = Object.assign(fakeTrainer(), { engine: 'compiled:test', reason: 'the fastest' });
+    const { events, event } = await start(coordinator, {}, trainer);
+    await event('plan');
+    expect(events[0]).toEqual({ type: 'engine', engine: 'compiled:test', reason: 'the fastest' });
+    trainer.output = (input) => {
+      Object.assign(trainer, { engine: 'eager:test', reason: 'the compiled engine failed' });
+      return plainOutput(input);
+    };
+    await coordinator.offer();
+    await event('trained');
+    const told = events.flatMap((e) => (e.type === 'engine' ? [`${e.engine}: ${e.reason}`] : []));
+    expect(told).toEqual(['compiled:test: the fastest', 'eager:test: the compiled engine failed']);
+  });
+
   it('reports what was trained, clipped and weighted as the plan says, and nothing else', async () => {
     const coordinator = await fakeCoordinator(plan);
     const { event } = await start(coordinator);

@@ -90,6 +90,14 @@ describe('a worker that misbehaves', () => {
     return { odd, run };
   };
 
+  it('says so when another engine has taken over', async () => {
+    const { odd, run } = await oddPool(1);
+    expect([odd.engine, odd.reason]).toEqual(['odd', 'test']);
+    await run('change');
+    expect([odd.engine, odd.reason]).toEqual(['spare', 'the other one failed']);
+    await odd.close();
+  });
+
   it('fails its own job only, and is replaced', async () => {
     const { odd, run } = await oddPool(1);
     const before = await run('id');
