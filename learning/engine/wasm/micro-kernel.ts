@@ -5,7 +5,7 @@
  */
 import { type Code, type FunctionRef, get, type Local, type ModuleBuilder, set, v128 } from './assembler.ts';
 import { advance, repeat } from './loops.ts';
-import type { Surroundings } from './nest.ts';
+import type { Surroundings } from './surroundings.ts';
 
 export const PANEL = 8;
 export const PANEL_BYTES = 4 * PANEL;

@@ -30,9 +30,11 @@ import { gather } from './gather.ts';
 import { type Group, groupsOf } from './groups.ts';
 import { type MemoryPlan, planMemory } from './memory.ts';
 import { microKernels, type Tile } from './micro-kernel.ts';
-import { nestOf, type Surroundings } from './nest.ts';
-import { type Operation, type Program, resolve, Uncovered } from './operations.ts';
+import { nestOf } from './nest.ts';
+import { type Operation, type Program, Uncovered } from './operations.ts';
 import { product, productScratch } from './products.ts';
+import { resolve } from './resolve.ts';
+import type { Surroundings } from './surroundings.ts';
 
 /** Code for one thread, whose number is in `thread`; all threads run it if it is shared. */
 export interface Kernel {

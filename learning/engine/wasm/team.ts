@@ -66,9 +66,13 @@ export async function createTeam(threads: number, start: () => Helper = webHelpe
       waiting.set(`${index}:${id}`, { resolve, reject });
     });
   helpers.forEach((helper, index) => {
-    helper.onMessage(({ attached }) => waiting.get(`${index}:${attached}`)?.resolve());
+    helper.onMessage(({ attached }) => {
+      waiting.get(`${index}:${attached}`)?.resolve();
+      waiting.delete(`${index}:${attached}`);
+    });
     helper.onFailure((reason) => {
       for (const { reject } of waiting.values()) reject(reason);
+      waiting.clear();
     });
   });
   const close = (): void => {

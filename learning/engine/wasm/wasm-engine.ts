@@ -23,7 +23,7 @@ export interface WasmOptions {
   readonly otherwise: (program: Program, reason: string) => Promise<Executable>;
 }
 
-/** Memories that are kept for the next executable of a program. */
+/** Memories that are kept for the next executable of their program; of all programs together, since each may take hundreds of MiB. */
 const SPARE = 2;
 
 async function compileProgram(program: Program, { team, relaxed }: WasmOptions): Promise<Compiled> {
@@ -38,32 +38,33 @@ async function compileProgram(program: Program, { team, relaxed }: WasmOptions):
 /** Programs of one name and equal specs are the same graph (engine.ts). */
 const keyOf = (program: Program): string => JSON.stringify([program.name, program.inputs]);
 
-interface Known {
-  readonly compiled: Compiled;
-  readonly spare: Instance[];
-}
-
 /** The engine; `close` ends its threads. */
 export function wasmEngine(options: WasmOptions): Engine {
   const { team, otherwise } = options;
-  const byProgram = new Map<string, Promise<Known>>();
+  const byProgram = new Map<string, Promise<Compiled>>();
+  /** The longest unused first. */
+  const spare: { readonly of: Compiled; readonly instance: Instance }[] = [];
   let closed = false;
-  const known = (program: Program): Promise<Known> => {
+  const known = (program: Program): Promise<Compiled> => {
     const key = keyOf(program);
-    const making = byProgram.get(key) ?? compileProgram(program, options).then((compiled) => ({ compiled, spare: [] }));
+    const making = byProgram.get(key) ?? compileProgram(program, options);
     byProgram.set(key, making);
     making.catch(() => byProgram.delete(key));
     return making;
   };
+  const takeSpare = (of: Compiled): Instance | undefined => {
+    const place = spare.findIndex((kept) => kept.of === of);
+    return place < 0 ? undefined : spare.splice(place, 1)[0]!.instance;
+  };
+  const keepSpare = (of: Compiled, instance: Instance): void => {
+    spare.push({ of, instance });
+    while (spare.length > (closed ? 0 : SPARE)) spare.shift()!.instance.release();
+  };
   const load = async (program: Program): Promise<Executable> => {
     try {
-      const { compiled, spare } = await known(program);
-      const instance = spare.pop() ?? (await instantiate(compiled, team));
-      const giveBack = (): void => {
-        if (!closed && spare.length < SPARE) spare.push(instance);
-        else instance.release();
-      };
-      return wasmExecutable(program, compiled, instance, giveBack);
+      const compiled = await known(program);
+      const instance = takeSpare(compiled) ?? (await instantiate(compiled, team));
+      return wasmExecutable(program, compiled, instance, () => keepSpare(compiled, instance));
     } catch (thrown) {
       if (!(thrown instanceof Uncovered)) throw thrown;
       return otherwise(program, thrown.message);
@@ -74,6 +75,7 @@ export function wasmEngine(options: WasmOptions): Engine {
   return engineOf('compiled:wasm', make, async () => {
     closed = true;
     byProgram.clear();
+    for (const { instance } of spare.splice(0)) instance.release();
     team.close();
   });
 }

@@ -144,6 +144,27 @@ describe('what the engine keeps', () => {
     await expect(both[0]!.set({ a: float32([5]) })).rejects.toThrow('disposed');
   });
 
+  it('keeps two memories for all programs together, and frees the others', async () => {
+    const detached: number[] = [];
+    let attached = 0;
+    const team = {
+      threads: 1,
+      attach: async () => {
+        const id = attached++;
+        return { run: () => {}, detach: () => void detached.push(id) };
+      },
+      close: () => {},
+    };
+    const engine = wasmEngine({ team, relaxed: false, otherwise: refuse });
+    const executables = await Promise.all(
+      Array.from({ length: 4 }, (_, i) => engine.load({ ...swap, name: `test:swap-${i}` })),
+    );
+    for (const executable of executables) executable.dispose();
+    expect(detached).toHaveLength(2);
+    await engine.close();
+    expect([...detached].sort()).toEqual([0, 1, 2, 3]);
+  });
+
   it('hands on what it has no kernel for, with the reason', async () => {
     const asked: string[] = [];
     const native = await compiledEngine({ provider: 'cpu' });
@@ -160,6 +181,17 @@ describe('what the engine keeps', () => {
     expect(asked).toEqual(['Sin of float32']);
     await engine.close();
     await native.close();
+  });
+
+  it('hands on programs with tensors that have no elements', async () => {
+    const none: Program = {
+      name: 'test:none',
+      inputs: { x: { shape: [2, 3], dtype: 'float32' } },
+      run: ({ tf }, { x }) => ({ y: tf.add(tf.slice(x!, [0, 0], [0, 3]), 1) }),
+    };
+    const engine = ours();
+    await expect(engine.load(none)).rejects.toThrow('not covered: tensors without elements');
+    await engine.close();
   });
 
   it('feeds a held input for one run only', async () => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { float32Type, type GraphBuilder, type Value } from '../../../../../learning/engine/onnx/graph.ts';
 import { groupsOf } from '../../../../../learning/engine/wasm/groups.ts';
 import { planMemory } from '../../../../../learning/engine/wasm/memory.ts';
-import { resolve } from '../../../../../learning/engine/wasm/operations.ts';
+import { resolve } from '../../../../../learning/engine/wasm/resolve.ts';
 import {
   broadcast,
   commonRefinement,

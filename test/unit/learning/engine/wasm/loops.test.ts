@@ -146,6 +146,53 @@ describe('moves', () => {
     );
   });
 
+  it('slices from before the beginning, and by negative axes', async () => {
+    await expectAgreement(
+      graphOf({ x: shape }, (g, [x]) =>
+        node(
+          g,
+          'Slice',
+          [
+            x!,
+            ...[
+              [-1000, 1],
+              [3, 1000],
+              [-1, -3],
+              [2, 1],
+            ].map(g.ints),
+          ],
+          [3, 5, 2],
+        ),
+      ),
+    );
+  });
+
+  it.each([
+    [3, 2000],
+    [70, 1],
+    [33, 500],
+  ])('walks backwards along columns that lie far apart: [%i, %i]', async (rows, columns) => {
+    const [there, back] = [
+      [rows, columns],
+      [columns, rows],
+    ];
+    await expectAgreement(
+      graphOf({ x: there, z: back }, (g, [x, z]) => {
+        const reversed = node(g, 'Slice', [x!, ...[[-1], [-1000], [0], [-1]].map(g.ints)], there!);
+        const t = node(g, 'Transpose', [reversed], back!, { perm: [1, 0] });
+        return node(g, 'Add', [t, z!], back!);
+      }),
+    );
+    await expectAgreement(
+      graphOf({ x: there }, (g, [x]) => {
+        const reversed = node(g, 'Slice', [x!, ...[[-1], [-10_000], [1], [-1]].map(g.ints)], there!);
+        const t = node(g, 'Transpose', [reversed], back!, { perm: [1, 0] });
+        return node(g, 'ReduceSum', [node(g, 'Mul', [t, t], back!), g.ints([0])], [rows], { keepdims: 0 });
+      }),
+      1e-5,
+    );
+  });
+
   it('joins, pads, expands, repeats and picks', async () => {
     await expectAgreement(
       graphOf({ x: [3, 4], y: [3, 2] }, (g, [x, y]) => {

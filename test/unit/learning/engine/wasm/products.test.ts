@@ -63,6 +63,34 @@ describe('products', () => {
     );
   });
 
+  it('of matrices that are seen backwards', async () => {
+    await expectAgreement(
+      graphOf({ a: [9, 14], b: [14, 11] }, (g, ab) => {
+        const reversed = ab.map((x, i) =>
+          g.node(
+            'Slice',
+            [
+              x,
+              ...[
+                [-1, -1],
+                [-1000, -1000],
+                [0, 1],
+                [-1, -1],
+              ].map(g.ints),
+            ],
+            f(
+              [
+                [9, 14],
+                [14, 11],
+              ][i]!,
+            ),
+          ),
+        );
+        return g.node('MatMul', reversed, f([9, 11]));
+      }),
+    );
+  });
+
   it('in batches, also of one operand only', async () => {
     for (const shape of [
       [4, 3, 6],
@@ -98,7 +126,12 @@ describe('convolutions', () => {
     { x: [2, 1, 9, 8], filter: [4, 1, 5, 5], stride: 3, pads: [2, 1, 1, 2] },
     { x: [4, 2, 4, 4], filter: [3, 2, 2, 3], stride: 1, pads: [0, 1, 1, 1] },
     { x: [1, 2, 4, 4], filter: [17, 2, 4, 4], stride: 4, pads: [0, 0, 0, 0] },
+    // one image, one channel, one filter: less than any tile, panel or thread takes
+    { x: [1, 1, 5, 5], filter: [1, 1, 3, 3], stride: 2, pads: [1, 1, 1, 1] },
+    { x: [1, 13, 1, 1], filter: [7, 13, 1, 1], stride: 1, pads: [0, 0, 0, 0] },
   ];
+  /** Those that several threads are given too. */
+  const shared = [cases[1], cases[8], cases[9]];
   const outOf = ({ x, filter, stride, pads }: (typeof cases)[number]): number[] => {
     const size = (axis: 0 | 1): number =>
       Math.floor((x[2 + axis]! + pads[axis]! + pads[2 + axis]! - filter[2 + axis]!) / stride) + 1;
@@ -111,7 +144,7 @@ describe('convolutions', () => {
   it.each(cases)('of $x with $filter, stride $stride, pads $pads', async (entry) => {
     await expectAgreement(
       graphOf({ x: entry.x, w: entry.filter }, (g, xw) => g.node('Conv', xw, f(outOf(entry)), attributesOf(entry))),
-      { threads: entry === cases[1] },
+      { threads: shared.includes(entry) },
     );
   });
   it.each(cases)('their gradient for $x, with $filter, stride $stride, pads $pads', async (entry) => {
@@ -120,7 +153,7 @@ describe('convolutions', () => {
       graphOf({ dy, w: entry.filter }, (g, inputs) =>
         g.node('ConvGradInput', inputs, f(entry.x), attributesOf(entry), 'tacit'),
       ),
-      { threads: entry === cases[1] },
+      { threads: shared.includes(entry) },
     );
   });
   it.each(cases)('their gradient for $filter, of $x, stride $stride, pads $pads', async (entry) => {
@@ -129,7 +162,23 @@ describe('convolutions', () => {
       graphOf({ x: entry.x, dy }, (g, inputs) =>
         g.node('ConvGradFilter', inputs, f(entry.filter), attributesOf(entry), 'tacit'),
       ),
-      { threads: entry === cases[1] },
+      { threads: shared.includes(entry) },
+    );
+  });
+
+  it('with a filter that is seen backwards', async () => {
+    await expectAgreement(
+      graphOf({ x: [2, 3, 5, 4], w: [9, 3, 2, 2] }, (g, [x, w]) => {
+        const slices = [
+          [-1, -1, -1],
+          [-1000, -1000, -1000],
+          [0, 1, 3],
+          [-1, -1, -1],
+        ].map(g.ints);
+        const reversed = g.node('Slice', [w!, ...slices], f([9, 3, 2, 2]));
+        const attributes = { strides: [1, 1], pads: [0, 0, 0, 0], dilations: [1, 1], group: 1 };
+        return g.node('Conv', [x!, reversed], f([2, 9, 4, 3]), attributes);
+      }),
     );
   });
 
