@@ -13,6 +13,8 @@ export interface Contender {
   /** Images per step, where it is not the step's own: an engine that would take minutes. */
   readonly batch?: number;
   measure(runs: number): Promise<readonly Run[]>;
+  /** Of a step's time, what goes into copies between JavaScript and the engine; where there are such copies. The median of so many runs. */
+  copyShare?(runs: number): Promise<number>;
   close(): Promise<void> | void;
 }
 

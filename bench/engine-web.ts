@@ -82,7 +82,7 @@ async function ask([script, message]: [string, ToWebStep]): Promise<number[]> {
   page.worker ??= new Worker(script, { type: 'module' });
   const { worker } = page;
   return new Promise((resolve, reject) => {
-    worker.onmessage = ({ data }) => (data.failed ? reject(new Error(data.failed)) : resolve(data.times));
+    worker.onmessage = ({ data }) => (data.failed ? reject(new Error(data.failed)) : resolve(data.numbers));
     worker.onerror = ({ message: text }) => reject(new Error(text));
     worker.postMessage(message);
   });
@@ -101,6 +101,9 @@ async function findTools() {
   }
 }
 
+const medianOf = (numbers: readonly number[]): number =>
+  [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
+
 /** Starts the browser; without one, says so and gives a bench without contenders. */
 export async function openWebBench(progress: (text: string) => void): Promise<WebBench> {
   const tools = await findTools();
@@ -117,7 +120,8 @@ export async function openWebBench(progress: (text: string) => void): Promise<We
     const send = (message: ToWebStep) => page.evaluate(ask, [WORKER, message] as [string, ToWebStep]);
     await send({ step, threads, runtimePath: RUNTIME });
     const measure = async (runs: number) => (await send({ runs })).map((ms) => ({ ms }));
-    return { engine: 'compiled-web', threads, measure, close: () => page.close() };
+    const copyShare = async (runs: number) => medianOf(await send({ copies: runs }));
+    return { engine: 'compiled-web', threads, measure, copyShare, close: () => page.close() };
   };
   return {
     browser: `Chromium ${browser.version()}`,

@@ -17,6 +17,8 @@ import type { Bench, BenchReport } from './report.ts';
 const STEP_NAMES = Object.keys(STEPS) as StepName[];
 const RUNS_PER_TURN = 5;
 const WARM_UP = 3;
+/** Runs whose copies are timed. */
+const COPY_RUNS = 15;
 
 /** By what `--engines` calls them; `torch` is both of its layouts. */
 const kindsWith = (web: WebBench) => ({
@@ -37,6 +39,8 @@ type Timed = {
   readonly batch?: number;
   readonly ms: number;
   readonly cpuMs?: number;
+  /** Of a step's time, what goes into copies through JavaScript: data, metrics, and state if any. */
+  readonly copyShare?: number;
 };
 
 /** The names in a list, each one of those that there are. @throws TacitError usage/unknown-flag */
@@ -108,6 +112,8 @@ async function timeStep(
   try {
     for (const kind of kinds) all.push(...(await kind(step, threads)));
     const runs = await takeTurns(all, rounds, signal);
+    const shares: (number | undefined)[] = [];
+    for (const contender of all) shares.push(await contender.copyShare?.(COPY_RUNS));
     return all.map(({ engine, threads: count, batch }, i): Timed => {
       const cpu = runs[i]!.flatMap(({ cpuMs }) => cpuMs ?? []);
       return {
@@ -117,6 +123,7 @@ async function timeStep(
         ...(batch === undefined ? {} : { batch }),
         ms: Math.min(...runs[i]!.map(({ ms }) => ms)),
         ...(cpu.length === 0 ? {} : { cpuMs: Math.min(...cpu) }),
+        ...(shares[i] === undefined ? {} : { copyShare: shares[i] }),
       };
     });
   } finally {
@@ -124,9 +131,10 @@ async function timeStep(
   }
 }
 
-function lineOf({ step, engine, threads, batch, ms, cpuMs }: Timed): string {
+function lineOf({ step, engine, threads, batch, ms, cpuMs, copyShare }: Timed): string {
+  const copies = copyShare === undefined ? '' : `, ${(100 * copyShare).toFixed(2)} % of it copies`;
   const processor = cpuMs === undefined ? '' : `, ${cpuMs.toFixed(2)} of processor`;
-  return `${step}  ${engine}  ${threads} threads  ${ms.toFixed(2)} ms${processor}${batch ? ` (batch ${batch})` : ''}`;
+  return `${step}  ${engine}  ${threads} threads  ${ms.toFixed(2)} ms${processor}${batch ? ` (batch ${batch})` : ''}${copies}`;
 }
 
 export const run: Bench = async (args, { progress, signal }): Promise<BenchReport> => {
