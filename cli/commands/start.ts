@@ -43,7 +43,7 @@ export function addStart(program: Command, shell: Shell): void {
     command,
     'npm start',
     'npm start -- --quick --seed 7',
-    'npm start -- --set rounds=3 --set alpha=0.1 --json',
+    'npm start --silent -- --set rounds=3 --set alpha=0.1 --json   # without --silent, npm puts two lines of its own before the JSON',
   );
   command.action(
     action(shell, async (context, given: StartOptions) => {
