@@ -90,10 +90,25 @@ function softmax(site: Site): Value[] {
   return [l.node('Div', [powers, l.reduced('ReduceSum', powers, axis)], shape)];
 }
 
+/** a·x + b by channel, which is all that BatchNormalization is used for here: mean 0, variance 1, no ε. */
+function channelAffine(site: Site): Value[] | undefined {
+  const [x, a, b, mean, variance] = site.node.inputs as [Value, Value, Value, Value, Value];
+  const { epsilon } = site.node.attributes as { epsilon?: { float: number } };
+  const isAll = (value: Value, number: number): boolean =>
+    site.constant(value)?.data.every((each: number | bigint | boolean) => each === number) ?? false;
+  if (epsilon?.float !== 0 || !isAll(mean, 0) || !isAll(variance, 1)) return undefined;
+  const l = nodes(site);
+  const shape = l.shapeOf(x);
+  const channels = shape.map((d, i) => (i === 1 ? d : 1));
+  const along = (value: Value): Value => l.node('Reshape', [value, site.g.ints(channels)], channels);
+  return [l.node('Add', [l.node('Mul', [x, along(a)], shape), along(b)], shape)];
+}
+
 const lowerComposites: Rewrite = (graph) =>
   rebuild(graph, (site) => {
     const { op, attributes } = site.node;
     if (op === 'Softmax') return softmax(site);
+    if (op === 'BatchNormalization') return channelAffine(site);
     return op === 'LayerNormalization' && attributes.axis === -1 ? layerNormalisation(site) : undefined;
   });
 

@@ -208,6 +208,17 @@ describe('moves', () => {
     );
   });
 
+  it('scales and moves channels', async () => {
+    await expectAgreement(
+      graphOf({ x: [1, 5, 7], a: [5], b: [5] }, (g, inputs) => {
+        const [zeros, ones] = [0, 1].map((value) =>
+          g.constant({ dtype: 'float32', shape: [5], data: new Float32Array(5).fill(value) }),
+        );
+        return node(g, 'BatchNormalization', [...inputs, zeros!, ones!], [1, 5, 7], { epsilon: { float: 0 } });
+      }),
+    );
+  });
+
   it('normalises along an axis', async () => {
     await expectAgreement(graphOf({ x: [3, 5, 7] }, (g, [x]) => node(g, 'Softmax', [x!], [3, 5, 7], { axis: 1 })));
     await expectAgreement(
