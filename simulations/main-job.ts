@@ -10,7 +10,7 @@ import type { EngineChoice } from '../learning/engine/engine.ts';
 import type { ProbeCurve } from '../learning/evaluation/label-budget.ts';
 import { modelOf } from '../learning/model.ts';
 import type { FineTuneCurve } from '../learning/pool/fine-tune-curve.ts';
-import { createPool } from '../learning/pool/pool.ts';
+import { createPool, type PoolOptions } from '../learning/pool/pool.ts';
 import { createRun, RUN_FILES, type RunWriter } from '../learning/run-folder.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { decodeSafetensors } from '../protocol/safetensors.ts';
@@ -28,6 +28,7 @@ import { renderReport } from './report/report.ts';
 import { type MainJobResult, type Partition, partitionName } from './result.ts';
 import { roundWriter } from './round-writer.ts';
 import { embedSplits, localRow, probeRow, type RowContext } from './rows.ts';
+import { spareTime } from './spare-time.ts';
 import { fineTunedRow, scratchRow } from './supervised-rows.ts';
 
 export interface MainJobOptions {
@@ -87,16 +88,24 @@ async function pictureOf(context: RowContext, model: NamedArrays): Promise<Pick<
 const listed = (labels: readonly number[], values: readonly (string | number)[]): string =>
   labels.map((k, i) => `${values[i]} at ${k}`).join(', ');
 
+/** What has begun while the rounds ran. */
+interface Early {
+  readonly scratch: Promise<FineTuneCurve>;
+  /** From now on everything may take all of the machine. */
+  over(): void;
+}
+
 async function judge(
   context: RowContext,
   shards: readonly Int32Array[],
   federation: RunResult,
-  quick: boolean,
+  early: Early,
 ): Promise<Rows> {
   const { plan, experiment } = context;
   const model = decodeSafetensors(federation.model).arrays;
   // alone: its rounds have deadlines, and would wait in the pool's queue behind everything else
   const averaged = await averagedModel(context, shards);
+  early.over();
   const federatedWithFineTuning = async (): Promise<[ProbeCurve, FineTuneCurve]> => {
     const probed = await probeRow(context, 'federated', model);
     return [probed, await fineTunedRow(context, model, probed.penalties)];
@@ -107,7 +116,7 @@ async function judge(
     [
       pairedRow?.() ?? ownBatchesRow(context),
       localRow(context, shards),
-      scratchRow(context, quick),
+      early.scratch,
       federatedWithFineTuning(),
       averaged && probeRow(context, 'fedavg', averaged),
       probeRow(context, 'pixels'),
@@ -175,17 +184,24 @@ export async function runMainJob(given: MainJobOptions, io: SimulationIo): Promi
   const run = await createRun(options.out, plan);
   const experiment = await openExperiment(plan, dataset, plan.seed);
   const shards = shardsOf(experiment, options);
-  const pool = await createPool({
+  const poolOptions: PoolOptions = {
     engine: options.engine,
     ...(options.workers === undefined ? {} : { workers: options.workers }),
-  });
+  };
+  const pool = await createPool(poolOptions);
+  const spare = await spareTime(pool, poolOptions);
   try {
     io.print(`engine ${pool.engine} (${pool.reason}), ${pool.size} workers`);
+    const showRow = rowProgress(io);
+    let rounds = true; // which have a line of their own
+    const onProgress: RowContext['onProgress'] = (row, fraction) => rounds || showRow(row, fraction);
+    const context: RowContext = { plan, experiment, pool, initialModel: options.initialModel, signal, onProgress };
+    const scratch = scratchRow({ ...context, pool: spare.pool }, quick);
+    scratch.catch(() => {}); // awaited with the other rows
     const { result, fingerprint } = await federate(options, pool, shards, experiment, run, enrolment, io);
     await run.finalEncoder(result.model, { modelHash: result.modelHash });
-    const { initialModel } = options;
-    const context: RowContext = { plan, experiment, pool, initialModel, signal, onProgress: rowProgress(io) };
-    const judged = await judge(context, shards, result, quick);
+    rounds = false;
+    const judged = await judge(context, shards, result, { scratch, over: spare.over });
     const outcome: MainJobResult = {
       dataset,
       partition: partitionName(options.partition),
@@ -216,6 +232,7 @@ export async function runMainJob(given: MainJobOptions, io: SimulationIo): Promi
     await run.report(renderReport(outcome, await readFile(join(run.dir, RUN_FILES.plan), 'utf8')));
     return outcome;
   } finally {
-    await pool.close();
+    spare.over();
+    await Promise.all([spare.close(), pool.close()]);
   }
 }

@@ -9,6 +9,8 @@ export interface WorkerStart {
   readonly engine: EngineChoice;
   readonly engineOptions?: EngineOptions;
   readonly words: Int32Array;
+  /** Node on Linux: the thread gives way to every other. */
+  readonly background?: boolean;
   /** Browser: where bundled data are served. */
   readonly dataUrl?: string;
 }

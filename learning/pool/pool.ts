@@ -13,14 +13,16 @@ export interface PoolOptions {
   /** Worker threads; 0 runs the jobs on the calling thread. Default: as many as the machine has cores for this process. */
   readonly workers?: number;
   readonly engine?: EngineChoice;
+  /** On Linux its workers give way to every other thread: they work in the time that is left. */
+  readonly background?: boolean;
 }
 
 const open = new Set<TrainingPool>();
 
 /** Starts the workers and their engines. @throws TacitError engine/unavailable */
 export async function createPool(options: PoolOptions = {}): Promise<TrainingPool> {
-  const { workers = availableParallelism(), engine = 'auto' } = options;
-  const slot = workers === 0 ? () => localSlot({ engine, openSource }) : () => threadSlot({ engine });
+  const { workers = availableParallelism(), engine = 'auto', background = false } = options;
+  const slot = workers === 0 ? () => localSlot({ engine, openSource }) : () => threadSlot({ engine, background });
   const pool = await createScheduler(slot, Math.max(1, workers));
   const close = async (): Promise<void> => {
     await pool.close();

@@ -14,6 +14,8 @@ import { type WorkerLink, workerLink } from './worker-link.ts';
 
 export interface ThreadOptions {
   readonly engine: EngineChoice;
+  /** On Linux, where threads have priorities of their own, it gives way to every other. */
+  readonly background?: boolean;
   /** The worker's script; by default the one of this package. */
   readonly script?: URL;
 }
@@ -52,13 +54,14 @@ interface Thread {
   stopping: boolean;
 }
 
-function startThread({ engine, script = ownScript() }: ThreadOptions): Thread {
+function startThread({ engine, background = false, script = ownScript() }: ThreadOptions): Thread {
   if (!existsSync(fileURLToPath(script))) {
     throw new TacitError('engine/unavailable', 'the training worker is not built', { hint: 'Run `npm run build`.' });
   }
   const words = controlWords();
   const control = controlOf(words);
-  const worker = new Worker(script, { workerData: { engine, words } satisfies WorkerStart, execArgv: [] });
+  const start: WorkerStart = { engine, words, background };
+  const worker = new Worker(script, { workerData: start, execArgv: [] });
   const link = workerLink(() => worker.unref());
   const thread: Thread = { worker, control, link, stopping: false };
   live.add(control);
