@@ -1,9 +1,11 @@
 /**
  * The main job's table over partition seeds and degrees of heterogeneity: three seeds × (IID, Dirichlet 0.5, Dirichlet 0.1) × the
  * plan's label draws. Rows that do not depend on the partition are computed once per seed; the label draws of a seed are the same in
- * every row and partition. The federation runs on the in-memory transport, which gives the same model as sockets do.
+ * every row and partition. The federation runs on the in-memory transport and with sealed reports, which give the same model as sockets
+ * and masks do.
  */
 import { parseArgs } from 'node:util';
+import { parseOverride } from '../cli/overrides.ts';
 import { bundledPlan, loadPlan } from '../cli/plan-file.ts';
 import type { BundledName } from '../learning/data/source.ts';
 import type { LabelCurve } from '../learning/evaluation/label-budget.ts';
@@ -98,6 +100,12 @@ async function partitionRows(context: RowContext, partition: Partition): Promise
 
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 
+/** How many points federated pre-training is ahead of another row at each label count. */
+function lead(rows: Rows, other: RowName): string {
+  const points = rows.federated!.mean.map((value, i) => (100 * (value - rows[other]!.mean[i]!)).toFixed(1));
+  return `federated − ${other} ${points.join(' / ')}`;
+}
+
 /** Mean accuracy of one row over all its seeds and draws at the smallest label count. */
 function accuracyAt(results: readonly Result[], partition: string, row: RowName): number {
   const own = results.filter((r) => r.partition === partition && r.row === row);
@@ -115,12 +123,12 @@ export const run: Bench = async (args, io) => {
   const results: Result[] = [];
   try {
     for (let seed = 0; seed < Number(values.seeds); seed++) {
-      const plan = await loadPlan(bundledPlan(dataset), { seed });
+      const plan = await loadPlan(bundledPlan(dataset), { seed, overrides: [parseOverride('privacy.mode=sealed')] });
       const experiment = await openExperiment(plan, dataset, seed);
       const common = await commonRows(contextFor(plan, experiment, pool, io, `seed ${seed}`));
       for (const partition of PARTITIONS) {
         const context = contextFor(plan, experiment, pool, io, `seed ${seed}, ${partitionName(partition)}`);
-        const rows = { ...common, ...(await partitionRows(context, partition)) };
+        const rows: Rows = { ...common, ...(await partitionRows(context, partition)) };
         for (const [row, { draws }] of Object.entries(rows)) {
           const name = partitionName(partition);
           results.push({
@@ -131,7 +139,7 @@ export const run: Bench = async (args, io) => {
             draws,
           });
         }
-        io.progress(`seed ${seed}, ${partitionName(partition)}: done`);
+        io.progress(`seed ${seed}, ${partitionName(partition)}: ${lead(rows, 'scratch')}, ${lead(rows, 'central')}`);
       }
     }
   } finally {
