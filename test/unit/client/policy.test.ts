@@ -65,7 +65,7 @@ describe('checkPlan', () => {
 
   it('wants certificates where they are required', () => {
     expect(floors({ requireCertificates: true })).toEqual(['requireCertificates']);
-    expect(floors({ requireCertificates: true }, smallPlan({ admission: { certificates: 'required' } }))).toEqual([]);
+    expect(floors({ requireCertificates: true }, smallPlan({ admission: { certificates: 'required', operatorKey: 'A'.repeat(43) } }))).toEqual([]);
   });
 
   it('gives every reason at once, in words that name the value', () => {
@@ -220,7 +220,7 @@ describe('masked sums', () => {
     const operatorKeys = ['A'.repeat(43)];
     const required = (operatorKey: string) => masked({ minReports: 5 }, { certificates: 'required', operatorKey });
     expect(floors({ operatorKeys }, required('A'.repeat(43)))).toEqual([]);
-    expect(floors({ operatorKeys }, required('B'.repeat(43)))).toEqual(['operatorKeys']);
+    expect(floors({ operatorKeys }, required(`${'B'.repeat(42)}A`))).toEqual(['operatorKeys']);
     expect(floors({ operatorKeys }, masked({ minReports: 5 }))).toEqual(['operatorKeys']);
   });
 });
