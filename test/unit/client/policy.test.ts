@@ -65,7 +65,12 @@ describe('checkPlan', () => {
 
   it('wants certificates where they are required', () => {
     expect(floors({ requireCertificates: true })).toEqual(['requireCertificates']);
-    expect(floors({ requireCertificates: true }, smallPlan({ admission: { certificates: 'required', operatorKey: 'A'.repeat(43) } }))).toEqual([]);
+    expect(
+      floors(
+        { requireCertificates: true },
+        smallPlan({ admission: { certificates: 'required', operatorKey: 'A'.repeat(43) } }),
+      ),
+    ).toEqual([]);
   });
 
   it('gives every reason at once, in words that name the value', () => {
