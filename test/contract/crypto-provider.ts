@@ -195,6 +195,27 @@ export function adderContract(): void {
       adder.store(result);
       expect(result.every((word) => word === 0)).toBe(true);
     });
+
+    test.each<(1 | -1)[]>([
+      [1, 1],
+      [1, -1],
+      [-1, 1],
+      [-1, -1],
+      [1, -1, -1],
+      [-1, 1, 1, -1, 1],
+    ])('masks one after the other: %i, %i', (...signs) => {
+      const adder = create();
+      const expected = Int32Array.from({ length: 100 }, (__, i) => Math.imul(i + 1, 0x7fedcba9));
+      adder.load(expected);
+      for (const [n, sign] of signs.entries()) {
+        const mask = expected.map((__, i) => Math.imul(i + 7, 0x5bd1e995 + 2 * n));
+        adder.apply(asBytes(mask), sign);
+        for (let i = 0; i < 100; i++) expected[i] = (expected[i]! + sign * mask[i]!) | 0;
+      }
+      const result = new Int32Array(100);
+      adder.store(result);
+      expect(result).toEqual(expected);
+    });
   });
 }
 
