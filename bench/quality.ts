@@ -1,14 +1,16 @@
 /**
  * The main job's table over partition seeds and degrees of heterogeneity: three seeds × (IID, Dirichlet 0.5, Dirichlet 0.1) × the
  * plan's label draws. Rows that do not depend on the partition are computed once per seed; the label draws of a seed are the same in
- * every row and partition. The federation runs on the in-memory transport and with sealed reports, which give the same model as sockets
+ * every row and partition. Differences of `federated` to other rows come with their standard errors, for each seed and (in the notes) over all of
+ * them. The federation runs on the in-memory transport and with sealed reports, which give the same model as sockets
  * and masks do.
  */
 import { parseArgs } from 'node:util';
 import { parseOverride } from '../cli/overrides.ts';
 import { bundledPlan, loadPlan } from '../cli/plan-file.ts';
 import type { BundledName } from '../learning/data/source.ts';
-import type { LabelCurve } from '../learning/evaluation/label-budget.ts';
+import type { LabelCurve, ScoredCurve } from '../learning/evaluation/label-budget.ts';
+import { type PairedDifference, pairedDifferences } from '../learning/evaluation/paired-difference.ts';
 import { modelOf } from '../learning/model.ts';
 import { createPool } from '../learning/pool/pool.ts';
 import type { TrainingPool } from '../learning/pool/scheduler.ts';
@@ -19,7 +21,7 @@ import { controlOf, ownBatchesRow, pairedRow } from '../simulations/central-row.
 import { openExperiment } from '../simulations/experiment.ts';
 import { runFederation } from '../simulations/federation.ts';
 import { shardsOf } from '../simulations/main-job.ts';
-import { type Partition, partitionName, type RowName } from '../simulations/result.ts';
+import { type Compared, type Partition, partitionName, type RowName } from '../simulations/result.ts';
 import { localRow, probeRow, type RowContext } from '../simulations/rows.ts';
 import { fineTunedRow, scratchRow } from '../simulations/supervised-rows.ts';
 import type { Bench, BenchIo } from './report.ts';
@@ -37,7 +39,12 @@ interface Result {
   readonly row: RowName;
   readonly labelsPerClass: readonly number[];
   readonly draws: LabelCurve['draws'];
+  /** Of the row `federated`. */
+  readonly differences?: Differences;
 }
+
+/** Row `federated` less the others, per label count. */
+type Differences = Readonly<Record<Compared, readonly PairedDifference[]>>;
 
 /** A line for each quarter of a row. */
 function quarters(io: BenchIo, where: string): RowContext['onProgress'] {
@@ -58,10 +65,11 @@ const contextFor = (
   where: string,
 ): RowContext => ({ plan, experiment, pool, signal: io.signal, onProgress: quarters(io, where) });
 
-type Rows = Partial<Record<RowName, LabelCurve>>;
+type Scored = Compared | 'federated';
+type Rows = Record<Exclude<RowName, Scored>, LabelCurve> & Record<Scored, ScoredCurve>;
 
 /** Rows that do not know of participants. */
-async function commonRows(context: RowContext): Promise<Rows> {
+async function commonRows(context: RowContext): Promise<Partial<Rows>> {
   const [scratch, central, pixels, random] = await Promise.all([
     scratchRow(context, false),
     controlOf(context.plan) === 'paired' ? undefined : ownBatchesRow(context),
@@ -71,7 +79,7 @@ async function commonRows(context: RowContext): Promise<Rows> {
   return { pixels, random, scratch, ...(central ? { central } : {}) };
 }
 
-async function partitionRows(context: RowContext, partition: Partition): Promise<Rows> {
+async function partitionRows(context: RowContext, partition: Partition): Promise<Partial<Rows>> {
   const { plan, experiment, pool, signal, onProgress } = context;
   const shards = shardsOf(experiment, { plan, partition, participants: plan.rounds.cohort });
   const sources = shards.map((indices) => ({ ...experiment.train, indices }));
@@ -101,9 +109,30 @@ async function partitionRows(context: RowContext, partition: Partition): Promise
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 
 /** How many points federated pre-training is ahead of another row at each label count. */
-function lead(rows: Rows, other: RowName): string {
-  const points = rows.federated!.mean.map((value, i) => (100 * (value - rows[other]!.mean[i]!)).toFixed(1));
+function lead(differences: Differences, other: Compared): string {
+  const points = differences[other].map(({ mean }) => (100 * mean).toFixed(1));
   return `federated − ${other} ${points.join(' / ')}`;
+}
+
+/** Seeds are independent of each other: the mean of their differences, and its standard errors. */
+function overSeeds(seeds: readonly PairedDifference[]): PairedDifference {
+  const error = (key: 'overDraws' | 'overDrawsAndImages'): number =>
+    Math.sqrt(seeds.reduce((sum, seed) => sum + seed[key] ** 2, 0)) / seeds.length;
+  return {
+    mean: mean(seeds.map((seed) => seed.mean)),
+    overDraws: error('overDraws'),
+    overDrawsAndImages: error('overDrawsAndImages'),
+  };
+}
+
+/** Differences over all seeds, per partition. */
+function pooled(results: readonly Result[]): { partition: string; differences: Differences }[] {
+  return PARTITIONS.map(partitionName).map((partition) => {
+    const own = results.flatMap((r) => (r.partition === partition && r.differences ? [r.differences] : []));
+    const to = (row: Compared): PairedDifference[] =>
+      own[0]![row].map((_, i) => overSeeds(own.map((seed) => seed[row][i]!)));
+    return { partition, differences: { scratch: to('scratch'), fedavg: to('fedavg'), central: to('central') } };
+  });
 }
 
 /** Mean accuracy of one row over all its seeds and draws at the smallest label count. */
@@ -128,18 +157,16 @@ export const run: Bench = async (args, io) => {
       const common = await commonRows(contextFor(plan, experiment, pool, io, `seed ${seed}`));
       for (const partition of PARTITIONS) {
         const context = contextFor(plan, experiment, pool, io, `seed ${seed}, ${partitionName(partition)}`);
-        const rows: Rows = { ...common, ...(await partitionRows(context, partition)) };
-        for (const [row, { draws }] of Object.entries(rows)) {
-          const name = partitionName(partition);
-          results.push({
-            partition: name,
-            seed,
-            row: row as RowName,
-            labelsPerClass: experiment.labelsPerClass,
-            draws,
-          });
+        const rows = { ...common, ...(await partitionRows(context, partition)) } as Rows;
+        const to = (row: Compared): PairedDifference[] => pairedDifferences(rows.federated, rows[row]);
+        const differences = { scratch: to('scratch'), fedavg: to('fedavg'), central: to('central') };
+        const name = partitionName(partition);
+        for (const [row, { draws }] of Object.entries(rows) as [RowName, LabelCurve][]) {
+          const { labelsPerClass } = experiment;
+          const more = row === 'federated' ? { differences } : {};
+          results.push({ partition: name, seed, row, labelsPerClass, draws, ...more });
         }
-        io.progress(`seed ${seed}, ${partitionName(partition)}: ${lead(rows, 'scratch')}, ${lead(rows, 'central')}`);
+        io.progress(`seed ${seed}, ${name}: ${lead(differences, 'scratch')}, ${lead(differences, 'central')}`);
       }
     }
   } finally {
@@ -149,5 +176,6 @@ export const run: Bench = async (args, io) => {
     const ratio = accuracyAt(results, name, 'federated') / accuracyAt(results, name, 'scratch');
     return [`federated/scratch at ${name}, fewest labels`, Math.round(ratio * 1000) / 1000] as const;
   });
-  return { results, ratios: Object.fromEntries(ratios), notes: { engine: pool.engine } };
+  const notes = { engine: pool.engine, overSeeds: pooled(results) };
+  return { results, ratios: Object.fromEntries(ratios), notes };
 };

@@ -1,22 +1,15 @@
 /** The main job's result on a terminal: what was run, the table, and whether pre-training was worth it. */
 import { spentSentence } from '../simulations/privacy-spent.ts';
-import {
-  controlSentence,
-  type MainJobResult,
-  pairedGain,
-  ROWS,
-  type RowName,
-  rowLabels,
-} from '../simulations/result.ts';
+import { type Compared, controlSentence, type MainJobResult, ROWS, rowLabels } from '../simulations/result.ts';
 import { renderTable } from './table.ts';
 import { formatBytes, formatCount, formatPercent, formatSeconds } from './units.ts';
 
 /** Points of the federated row over another one, by label count. */
-function pointsOver(result: MainJobResult, row: RowName): string {
-  const gains = pairedGain(result.rows.federated, result.rows[row]).map(({ mean, standardError }, i) => {
-    const sign = mean < 0 ? '−' : '+';
-    const points = `${sign}${(100 * Math.abs(mean)).toFixed(1)} ± ${(100 * standardError).toFixed(1)}`;
-    return `${points} at ${result.labelsPerClass[i]}`;
+function pointsOver(result: MainJobResult, row: Compared): string {
+  const points = (fraction: number): string => (100 * Math.abs(fraction)).toFixed(1);
+  const gains = result.differences[row].map(({ mean, overDraws, overDrawsAndImages }, i) => {
+    const errors = `± ${points(overDraws)} (${points(overDrawsAndImages)})`;
+    return `${mean < 0 ? '−' : '+'}${points(mean)} ${errors} at ${result.labelsPerClass[i]}`;
   });
   return gains.join(', ');
 }
@@ -43,8 +36,9 @@ export function renderMainJob(result: MainJobResult): string {
     '',
     `Mean ± standard deviation over ${draws} label draws, on ${result.testImages} held-out images.`,
     ...(result.quick ? ['--quick: fewer rounds, draws and steps; run without it for numbers to quote.'] : []),
-    'Federated pre-training, points ± standard error over the same draws,',
+    'Federated pre-training, points ± standard error over the same draws (over the draws and the test images),',
     `  against training from scratch: ${pointsOver(result, 'scratch')};`,
+    ...(result.strategy === 'fedavg' ? [] : [`  against plain averaging: ${pointsOver(result, 'fedavg')};`]),
     `  against centralised: ${pointsOver(result, 'central')}.`,
     controlSentence(result),
     result.privacyStatement,

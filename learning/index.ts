@@ -12,6 +12,7 @@ export {
   type ProbeCurve,
   type ProbeCurveInput,
   probeCurve,
+  type ScoredCurve,
 } from './evaluation/label-budget.ts';
 export {
   accuracy,
@@ -22,6 +23,7 @@ export {
   type ProbeOptions,
   predict,
 } from './evaluation/linear-probe.ts';
+export { type PairedDifference, pairedDifferences } from './evaluation/paired-difference.ts';
 export { rankMe, singularValues } from './evaluation/rank-me.ts';
 export {
   classify,

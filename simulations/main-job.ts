@@ -8,6 +8,7 @@ import { dirichletPartition, iidPartition, partitionMatrix } from '../learning/d
 import type { BundledName } from '../learning/data/source.ts';
 import type { EngineChoice } from '../learning/engine/engine.ts';
 import type { ProbeCurve } from '../learning/evaluation/label-budget.ts';
+import { pairedDifferences } from '../learning/evaluation/paired-difference.ts';
 import { modelOf } from '../learning/model.ts';
 import type { FineTuneCurve } from '../learning/pool/fine-tune-curve.ts';
 import { createPool, type PoolOptions } from '../learning/pool/pool.ts';
@@ -67,7 +68,7 @@ function rowProgress(io: SimulationIo): RowContext['onProgress'] {
   };
 }
 
-type Rows = Pick<MainJobResult, 'rows' | 'alone' | 'chosen' | 'knn' | 'rankMe' | 'picture'>;
+type Rows = Pick<MainJobResult, 'rows' | 'differences' | 'alone' | 'chosen' | 'knn' | 'rankMe' | 'picture'>;
 
 /** What the features of the test images are worth with every label known, and how they lie. */
 async function pictureOf(context: RowContext, model: NamedArrays): Promise<Pick<Rows, 'knn' | 'rankMe' | 'picture'>> {
@@ -134,8 +135,13 @@ async function judge(
     'penalty of the centralised probe': listed(labelsPerClass, central.penalties),
     'penalty on pixels': listed(labelsPerClass, pixels.penalties),
   };
+  const differences = {
+    scratch: pairedDifferences(federated, scratch),
+    fedavg: pairedDifferences(federated, fedavg ?? federated),
+    central: pairedDifferences(federated, central),
+  };
   const rows = { pixels, random, scratch, local, central, fedavg: fedavg ?? federated, federated, federatedFinetuned };
-  return { rows: strip(rows), alone: local.alone, chosen, ...quality };
+  return { rows: strip(rows), differences, alone: local.alone, chosen, ...quality };
 }
 
 /** The curves alone, without what was chosen for them. */

@@ -2,7 +2,8 @@
 
 import type { BundledName } from '../learning/data/source.ts';
 import type { Confusion } from '../learning/evaluation/confusion.ts';
-import { type LabelCurve, labelCurve } from '../learning/evaluation/label-budget.ts';
+import type { LabelCurve } from '../learning/evaluation/label-budget.ts';
+import type { PairedDifference } from '../learning/evaluation/paired-difference.ts';
 import type { RoundSummary } from '../server/events.ts';
 import type { RunSpent } from './privacy-spent.ts';
 
@@ -18,6 +19,9 @@ export const ROWS = [
   'federatedFinetuned',
 ] as const;
 export type RowName = (typeof ROWS)[number];
+
+/** The rows that `federated` is compared with, by label draw and test image. */
+export type Compared = Extract<RowName, 'scratch' | 'fedavg' | 'central'>;
 
 /** What each row is, in the words of the table; `rowLabels` knows better what `central` is. */
 const ROW_LABELS: Readonly<Record<RowName, string>> = {
@@ -92,6 +96,8 @@ export interface MainJobResult {
   readonly testImages: number;
   readonly labelsPerClass: readonly number[];
   readonly rows: Readonly<Record<RowName, LabelCurve>>;
+  /** Row `federated` less each of these, on the same draws and test images, per label count. */
+  readonly differences: Readonly<Record<Compared, readonly PairedDifference[]>>;
   /** Accuracy of each participant's own encoder, had it trained alone, per label count. */
   readonly alone: readonly (readonly number[])[];
   /** What the row `central` trains on. */
@@ -108,13 +114,4 @@ export interface MainJobResult {
   readonly classes: readonly string[];
   /** What the validation split chose, by row. */
   readonly chosen: Readonly<Record<string, string>>;
-}
-
-/** Paired difference a − b over the same draws: its mean and the standard error of that mean, per label count. */
-export function pairedGain(a: LabelCurve, b: LabelCurve): { mean: number; standardError: number }[] {
-  return a.draws.map((draws, i) => {
-    const differences = draws.map((x, j) => x - b.draws[i]![j]!);
-    const { mean, sd } = labelCurve([differences]);
-    return { mean: mean[0]!, standardError: sd[0]! / Math.sqrt(Math.max(1, differences.length)) };
-  });
 }

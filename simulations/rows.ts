@@ -4,8 +4,7 @@
  */
 
 import type { LabelledFeatures } from '../learning/evaluation/features.ts';
-import type { ProbeCurve } from '../learning/evaluation/label-budget.ts';
-import { labelCurve } from '../learning/evaluation/label-budget.ts';
+import { type LabelCurve, labelCurve, type ProbeCurve } from '../learning/evaluation/label-budget.ts';
 import type { JobInput, JobName, JobOutput } from '../learning/pool/jobs.ts';
 import type { TrainingPool } from '../learning/pool/scheduler.ts';
 import type { Plan } from '../protocol/plan.ts';
@@ -91,7 +90,7 @@ export function inOnePlace(plan: Plan, batch: number): Plan {
 export async function localRow(
   context: RowContext,
   shards: readonly Int32Array[],
-): Promise<ProbeCurve & { readonly alone: readonly (readonly number[])[] }> {
+): Promise<LabelCurve & { readonly alone: readonly (readonly number[])[] }> {
   const { plan, experiment } = context;
   const done = shards.map(() => 0);
   const curves = await Promise.all(
@@ -117,5 +116,5 @@ export async function localRow(
   const draws = experiment.draws.map((list, i) =>
     list.map((_, j) => curves.reduce((sum, curve) => sum + curve.draws[i]![j]!, 0) / curves.length),
   );
-  return { ...labelCurve(draws), penalties: [], alone: curves.map(({ mean }) => mean) };
+  return { ...labelCurve(draws), alone: curves.map(({ mean }) => mean) };
 }

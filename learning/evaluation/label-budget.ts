@@ -7,7 +7,7 @@
  * split may hold more labels than the budget: that is a choice of one number per label count, the same for every row.
  */
 import { type LabelledFeatures, selectLabelled } from './features.ts';
-import { accuracy, indexOfLargest, linearProbes } from './linear-probe.ts';
+import { accuracy, indexOfLargest, linearProbes, predict } from './linear-probe.ts';
 
 /** Accuracies as fractions. */
 export interface LabelCurve {
@@ -19,7 +19,13 @@ export interface LabelCurve {
   readonly draws: readonly (readonly number[])[];
 }
 
-export interface ProbeCurve extends LabelCurve {
+/** A curve that remembers which test examples each draw got right. */
+export interface ScoredCurve extends LabelCurve {
+  /** hits[i][j]: [test examples] of label count i, draw j; 1 where the label was right, else 0. */
+  readonly hits: readonly (readonly Uint8Array[])[];
+}
+
+export interface ProbeCurve extends ScoredCurve {
   /** The penalty that the validation split chose, per label count. */
   readonly penalties: readonly number[];
 }
@@ -47,6 +53,16 @@ export function labelCurve(draws: readonly (readonly number[])[]): LabelCurve {
 
 const meanOf = (values: readonly number[]): number => values.reduce((sum, v) => sum + v, 0) / values.length;
 
+/** Which of the predicted labels are right: 1, else 0. */
+export const hitsOf = (predicted: Int32Array, truth: Int32Array): Uint8Array =>
+  Uint8Array.from(truth, (label, i) => (predicted[i] === label ? 1 : 0));
+
+/** The curve of such lists. */
+export const scoredCurve = (hits: ScoredCurve['hits']): ScoredCurve => ({
+  ...labelCurve(hits.map((list) => list.map((right) => right.reduce((sum, hit) => sum + hit, 0) / right.length))),
+  hits,
+});
+
 /** @param onDraw called after each draw; whatever it throws ends the curve */
 export function probeCurve(
   input: ProbeCurveInput,
@@ -58,7 +74,7 @@ export function probeCurve(
   const total = draws.reduce((n, list) => n + list.length, 0);
   let done = 0;
   const chosen: number[] = [];
-  const scores = draws.map((list) => {
+  const hits = draws.map((list) => {
     const probes = list.map((rows) => {
       const fitted = linearProbes(selectLabelled(train, rows), { classes, penalties });
       onDraw(++done, total);
@@ -68,7 +84,7 @@ export function probeCurve(
       penalties.map((_, p) => meanOf(probes.map((fitted) => accuracy(fitted[p]!, validation)))),
     );
     chosen.push(penalties[best]!);
-    return probes.map((fitted) => accuracy(fitted[best]!, test));
+    return probes.map((fitted) => hitsOf(predict(fitted[best]!, test.features), test.labels));
   });
-  return { ...labelCurve(scores), penalties: chosen };
+  return { ...scoredCurve(hits), penalties: chosen };
 }

@@ -8,7 +8,7 @@
 import type { Plan } from '../../protocol/plan.ts';
 import type { NamedArrays } from '../../protocol/tensors.ts';
 import type { SourceSpec } from '../data/source.ts';
-import { type LabelCurve, labelCurve } from '../evaluation/label-budget.ts';
+import { labelCurve, type ScoredCurve } from '../evaluation/label-budget.ts';
 import { indexOfLargest } from '../evaluation/linear-probe.ts';
 import type { FineTuning } from '../fine-tuning.ts';
 import type { Progress } from './job.ts';
@@ -43,7 +43,7 @@ export interface FineTuneChoice {
   readonly validationAccuracy: number;
 }
 
-export interface FineTuneCurve extends LabelCurve {
+export interface FineTuneCurve extends ScoredCurve {
   /** Per label count. */
   readonly chosen: readonly FineTuneChoice[];
 }
@@ -97,7 +97,7 @@ export async function fineTuneCurve(
   const curveOfCount = async (
     list: readonly Int32Array[],
     i: number,
-  ): Promise<{ scores: number[]; choice: FineTuneChoice }> => {
+  ): Promise<{ scores: number[]; hits: Uint8Array[]; choice: FineTuneChoice }> => {
     const tuned = Math.min(Math.max(compared, 1), list.length);
     const tries = await Promise.all(
       settings.map((tuning) => Promise.all(Array.from({ length: tuned }, (_, j) => runOne(i, j, tuning, steps, true)))),
@@ -113,10 +113,18 @@ export async function fineTuneCurve(
     const rest = await Promise.all(
       list.slice(tuned).map((_, j) => runOne(i, tuned + j, choice.setting, [choice.steps], false)),
     );
-    const scores = [...tries[s]!.map((o) => o.accuracy.test![k]!), ...rest.map((o) => o.accuracy.test![0]!)];
-    return { scores, choice };
+    const ends = [...tries[s]!.map((output) => ({ output, at: k })), ...rest.map((output) => ({ output, at: 0 }))];
+    return {
+      scores: ends.map(({ output, at }) => output.accuracy.test![at]!),
+      hits: ends.map(({ output, at }) => output.hits.test![at]!),
+      choice,
+    };
   };
 
   const counts = await Promise.all(draws.map(curveOfCount));
-  return { ...labelCurve(counts.map(({ scores }) => scores)), chosen: counts.map(({ choice }) => choice) };
+  return {
+    ...labelCurve(counts.map(({ scores }) => scores)),
+    hits: counts.map(({ hits }) => hits),
+    chosen: counts.map(({ choice }) => choice),
+  };
 }

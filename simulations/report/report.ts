@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { LabelCurve } from '../../learning/evaluation/label-budget.ts';
 import { spentSentence } from '../privacy-spent.ts';
-import { controlSentence, type MainJobResult, pairedGain, ROWS, type RowName, rowLabels } from '../result.ts';
+import { type Compared, controlSentence, type MainJobResult, ROWS, rowLabels } from '../result.ts';
 import { chartsOf } from './charts.ts';
 import { confusionHtml, mapChart } from './embedding.ts';
 import { escapeHtml } from './html.ts';
@@ -33,15 +33,17 @@ function table(result: MainJobResult): string {
     const cells = result.labelsPerClass.map((_, i) => cell(result.rows[row], i)).join('');
     return `<tr${row.startsWith('federated') ? ' class="ours"' : ''}><td>${escapeHtml(labels[row])}</td>${cells}</tr>`;
   }).join('');
-  const gains = (over: RowName): string =>
-    pairedGain(result.rows.federated, result.rows[over])
-      .map(
-        (g) => `<td>${g.mean >= 0 ? '+' : ''}${percent(g.mean)} <small>(se ${percent(g.standardError)})</small></td>`,
-      )
+  const gains = (over: Compared): string =>
+    result.differences[over]
+      .map(({ mean, overDraws, overDrawsAndImages }) => {
+        const errors = `(se ${percent(overDraws)}; ${percent(overDrawsAndImages)})`;
+        return `<td>${mean >= 0 ? '+' : ''}${percent(mean)} <small>${errors}</small></td>`;
+      })
       .join('');
   return `<table><thead><tr><th>test accuracy, % ± sd over draws</th>${head}</tr></thead><tbody>${body}
-<tr><td>gain of federated over scratch, paired by draw</td>${gains('scratch')}</tr>
-<tr><td>difference of federated to centralised, paired by draw</td>${gains('central')}</tr></tbody></table>`;
+<tr><td>gain of federated over scratch, paired</td>${gains('scratch')}</tr>
+<tr><td>difference of federated to centralised, paired</td>${gains('central')}</tr></tbody></table>
+<p class="note">se: standard error of the difference, over the label draws; then over draws and test images, which takes in the luck of a training.</p>`;
 }
 
 function facts(result: MainJobResult): string {

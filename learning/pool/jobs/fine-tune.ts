@@ -5,6 +5,7 @@ import { stream } from '../../../protocol/random.ts';
 import type { NamedArrays } from '../../../protocol/tensors.ts';
 import type { DataSource, SourceSpec } from '../../data/source.ts';
 import type { Executable, Program } from '../../engine/engine.ts';
+import { hitsOf } from '../../evaluation/label-budget.ts';
 import { agreement, linearProbe } from '../../evaluation/linear-probe.ts';
 import {
   classify,
@@ -43,6 +44,8 @@ export interface FineTuneInput {
 export interface FineTuneOutput {
   /** accuracy[name][k]: fraction right after `at[k]` steps. */
   readonly accuracy: Readonly<Record<string, readonly number[]>>;
+  /** hits[name][k]: which scored examples were right after `at[k]` steps; 1, else 0. */
+  readonly hits: Readonly<Record<string, readonly Uint8Array[]>>;
   /** Class of each scored example after the last step. */
   readonly predictions: Readonly<Record<string, Int32Array>>;
   /** Training loss of the last step; NaN when there was none. */
@@ -103,6 +106,7 @@ export async function fineTune(input: FineTuneInput, context: JobContext): Promi
   const next = wrapAroundBatches(train.source.length, tuning.batch, stream(seed, 'fine-tune', 'batches'));
   const draws = stream(seed, 'fine-tune', 'draws');
   const accuracy: Record<string, number[]> = Object.fromEntries(scored.map(({ name }) => [name, []]));
+  const hits: Record<string, Uint8Array[]> = Object.fromEntries(scored.map(({ name }) => [name, []]));
   const predictions: Record<string, Int32Array> = {};
   const total = at.at(-1) ?? 0;
   let weights = start;
@@ -114,6 +118,7 @@ export async function fineTune(input: FineTuneInput, context: JobContext): Promi
       for (const { name, source, labels } of scored) {
         predictions[name] = classify(weights, await encodeAll(encoder, source));
         accuracy[name]!.push(agreement(predictions[name], labels));
+        hits[name]!.push(hitsOf(predictions[name], labels));
       }
     }
     if (done >= total) break;
@@ -124,5 +129,5 @@ export async function fineTune(input: FineTuneInput, context: JobContext): Promi
     if (!Number.isFinite(loss)) throw new TacitError('report/not-finite', `the loss of step ${done + 1} is ${loss}`);
     context.progress({ done: done + 1, total, loss });
   }
-  return { accuracy, predictions, loss, ...(input.keep ? { model: weights } : {}) };
+  return { accuracy, hits, predictions, loss, ...(input.keep ? { model: weights } : {}) };
 }

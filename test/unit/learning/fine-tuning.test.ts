@@ -181,6 +181,8 @@ describe('the fine-tune job', () => {
     expect(a.accuracy.test![0]).toBeLessThan(0.5);
     expect(a.accuracy.test![2]).toBeGreaterThan(0.8);
     expect(a.accuracy.validation!.length).toBe(3);
+    const right = a.hits.test!.map((hits) => hits.reduce((sum, hit) => sum + hit, 0) / hits.length);
+    expect(right).toEqual(a.accuracy.test);
     expect(await pool.run('fine-tune', scratch)).toEqual(a);
     const b = await pool.run('fine-tune', { ...scratch, seed: 2 });
     expect(b.model!['encoder/dense0/kernel']).not.toEqual(a.model!['encoder/dense0/kernel']);
@@ -217,7 +219,10 @@ describe('fineTuneCurve', () => {
           job.at.map((steps) => score(set, job.tuning.optimiser.learningRate, steps, String(job.seed))),
         ]),
       );
-      return { accuracy, predictions: {}, loss: 0 };
+      // hits that name their steps and draw
+      const named = job.at.map((steps) => Uint8Array.of(steps / 100, JSON.parse(String(job.seed))[2]));
+      const hits = Object.fromEntries(Object.keys(job.score).map((set) => [set, named]));
+      return { accuracy, hits, predictions: {}, loss: 0 };
     }) as unknown as TrainingPool['run'];
     return { asked, pool: { run } };
   }
@@ -252,6 +257,9 @@ describe('fineTuneCurve', () => {
     const expected = (rate: number, steps: number): number[] =>
       [0, 1, 2, 3, 4].map((j) => rate + steps / 1e6 + j / 1e9);
     expect(result.draws).toEqual([expected(1e-3, 300), expected(1e-2, 100)]);
+    expect(result.hits.map((list) => list.map((right) => [...right]))).toEqual(
+      [3, 1].map((steps) => [0, 1, 2, 3, 4].map((j) => [steps, j])),
+    );
     // three draws are compared under both settings, two are trained with the chosen one, and only so far
     expect(asked.length).toBe(2 * (3 * 2 + 2));
     const late = asked.filter((job) => !('validation' in job.score));
