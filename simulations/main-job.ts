@@ -11,7 +11,7 @@ import type { ProbeCurve } from '../learning/evaluation/label-budget.ts';
 import { pairedDifferences } from '../learning/evaluation/paired-difference.ts';
 import { modelOf } from '../learning/model.ts';
 import type { FineTuneCurve } from '../learning/pool/fine-tune-curve.ts';
-import { createPool, type PoolOptions } from '../learning/pool/pool.ts';
+import type { TrainingPool } from '../learning/pool/scheduler.ts';
 import { createRun, RUN_FILES, type RunWriter } from '../learning/run-folder.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { decodeSafetensors } from '../protocol/safetensors.ts';
@@ -29,7 +29,7 @@ import { renderReport } from './report/report.ts';
 import { type MainJobResult, type Partition, partitionName } from './result.ts';
 import { roundWriter } from './round-writer.ts';
 import { embedSplits, localRow, probeRow, type RowContext } from './rows.ts';
-import { spareTime } from './spare-time.ts';
+import { openPools } from './spare-time.ts';
 import { fineTunedRow, scratchRow } from './supervised-rows.ts';
 
 export interface MainJobOptions {
@@ -152,7 +152,7 @@ function strip(rows: MainJobResult['rows']): MainJobResult['rows'] {
 
 async function federate(
   options: MainJobOptions,
-  pool: Awaited<ReturnType<typeof createPool>>,
+  pool: TrainingPool,
   sources: readonly Int32Array[],
   experiment: Experiment,
   run: RunWriter,
@@ -190,12 +190,10 @@ export async function runMainJob(given: MainJobOptions, io: SimulationIo): Promi
   const run = await createRun(options.out, plan);
   const experiment = await openExperiment(plan, dataset, plan.seed);
   const shards = shardsOf(experiment, options);
-  const poolOptions: PoolOptions = {
+  const { pool, spare, close } = await openPools({
     engine: options.engine,
     ...(options.workers === undefined ? {} : { workers: options.workers }),
-  };
-  const pool = await createPool(poolOptions);
-  const spare = await spareTime(pool, poolOptions);
+  });
   try {
     io.print(`engine ${pool.engine} (${pool.reason}), ${pool.size} workers`);
     const showRow = rowProgress(io);
@@ -238,7 +236,6 @@ export async function runMainJob(given: MainJobOptions, io: SimulationIo): Promi
     await run.report(renderReport(outcome, await readFile(join(run.dir, RUN_FILES.plan), 'utf8')));
     return outcome;
   } finally {
-    spare.over();
-    await Promise.all([spare.close(), pool.close()]);
+    await close();
   }
 }

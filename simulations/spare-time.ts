@@ -2,6 +2,7 @@
  * Rows that need nothing of the federation begin while it runs, on a worker that gives way to every other thread: between two reports
  * the processor has time to spare. What has not begun when that time is over goes to the pool itself.
  */
+import { openTogether } from '../learning/pool/open-together.ts';
 import { createPool, type PoolOptions } from '../learning/pool/pool.ts';
 import type { TrainingPool } from '../learning/pool/scheduler.ts';
 
@@ -44,11 +45,32 @@ export function spareTimeOf(main: TrainingPool, aside: Pick<TrainingPool, 'run' 
   };
 }
 
-/** A worker on the side of `main`, where threads can be told to give way; elsewhere there is no time to spare. */
-export async function spareTime(main: TrainingPool, options: PoolOptions): Promise<SpareTime> {
-  if (process.platform === 'linux' && options.workers === undefined)
-    return spareTimeOf(main, await createPool({ ...options, workers: 1, background: true }));
+/** Where the jobs of a run go. */
+export interface Pools {
+  readonly pool: TrainingPool;
+  readonly spare: SpareTime;
+  close(): Promise<void>;
+}
+
+/** Nothing runs aside: every job goes to `main`. */
+function noSpareTime(main: TrainingPool): SpareTime {
   const none = spareTimeOf(main, { run: main.run, close: async () => {} });
   none.over();
   return none;
+}
+
+/**
+ * Opens the pool of a run and, where threads can be told to give way, a worker on its side; elsewhere there is no time to spare.
+ * @throws TacitError engine/unavailable, with nothing left open
+ */
+export async function openPools(options: PoolOptions, create = createPool): Promise<Pools> {
+  const sparing = process.platform === 'linux' && options.workers === undefined;
+  const aside = sparing ? [create({ ...options, workers: 1, background: true })] : [];
+  const [pool, background] = await openTogether([create(options), ...aside]);
+  const spare = background ? spareTimeOf(pool!, background) : noSpareTime(pool!);
+  const close = async (): Promise<void> => {
+    spare.over();
+    await Promise.all([spare.close(), pool!.close()]);
+  };
+  return { pool: pool!, spare, close };
 }

@@ -5,6 +5,7 @@
 import { TacitError } from '../../protocol/errors.ts';
 import type { Progress } from './job.ts';
 import type { JobInput, JobName, JobOutput } from './jobs.ts';
+import { openTogether } from './open-together.ts';
 
 export interface RunOptions {
   /** Aborting ends the job at its next step; the promise rejects once it has ended. */
@@ -52,19 +53,9 @@ interface Task {
 const cancelled = (cause?: unknown): TacitError =>
   new TacitError('train/cancelled', 'the job was stopped before its end', cause === undefined ? {} : { cause });
 
-/** Opens `size` slots; if one cannot be opened, closes the others and throws its error. */
-async function openSlots(open: () => Promise<Slot>, size: number): Promise<Slot[]> {
-  const results = await Promise.allSettled(Array.from({ length: size }, () => open()));
-  const slots = results.flatMap((r) => (r.status === 'fulfilled' ? [r.value] : []));
-  const failure = results.find((r) => r.status === 'rejected');
-  if (!failure) return slots;
-  await Promise.all(slots.map((slot) => slot.close()));
-  throw failure.reason;
-}
-
-/** @param open makes a slot ready; called again for each one that breaks down */
+/** @param open makes a slot ready; called again for each one that breaks down. @throws its error, with no slot left open */
 export async function createScheduler(open: () => Promise<Slot>, size: number): Promise<TrainingPool> {
-  const slots = new Set(await openSlots(open, size));
+  const slots = new Set(await openTogether(Array.from({ length: size }, () => open())));
   let spokesman = [...slots][0]!;
   const idle: Slot[] = [...slots];
   const queue: Task[] = [];
