@@ -12,7 +12,7 @@ import type { Plan } from '../protocol/plan.ts';
 import { applyOverrides, type Override } from './overrides.ts';
 import { packageRoot } from './package-root.ts';
 import type { NamedSchema } from './plan-keys.ts';
-import { suggestKey, unknownKeys } from './plan-suggestions.ts';
+import { suggestKey, suggestName, unknownKeys } from './plan-suggestions.ts';
 
 interface PlanText {
   readonly path: string;
@@ -109,7 +109,7 @@ async function explain(
   const unknown = unknownKeys(error.message)[0];
   const path = (unknown ?? error.where ?? '').split('.').filter((part) => part && part !== '(top level)');
   const by = culprit(overrides, path);
-  const suggestion = suggestKey(error.message, value, await namedSchemas());
+  const suggestion = suggestKey(error.message, value, await namedSchemas()) ?? suggestName(error.message);
   return new TacitError(error.code, error.message, {
     where: `${by ? `--set ${by.text}` : text.locate(path)}${path.length > 0 ? ` (${path.join('.')})` : ''}`,
     hint: suggestion ?? error.hint ?? 'plans/digits.yaml is a plan that works, with a comment on each key.',

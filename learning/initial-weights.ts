@@ -138,7 +138,7 @@ export async function startingPoint(value: unknown, folders: readonly string[] =
   }
   const { initialWeights, ...rest } = value;
   const parsed = requestSchema.safeParse(initialWeights);
-  if (!parsed.success) throw planError(parsed.error, 'initialWeights.');
+  if (!parsed.success) throw planError(parsed.error, initialWeights, 'initialWeights.');
   const plan = completePlan(rest);
   const { path, bytes, found } = await readWeights(parsed.data, folders);
   const { model, report } = blend(plan, found, path, createHash('sha256').update(bytes).digest('hex'));

@@ -1,7 +1,6 @@
 /** The encoders, pretext tasks and augmentations that a plan may name. A new one is a file and a line here. */
-import { TacitError } from '../protocol/errors.ts';
 import type { Plan } from '../protocol/plan.ts';
-import { planError } from '../protocol/plan-error.ts';
+import { planError, unknownName } from '../protocol/plan-error.ts';
 import { image } from './augmentation/image.ts';
 import type { Augmentation, Encoder, PretextContext, PretextTask } from './contracts.ts';
 import { conv } from './encoders/conv.ts';
@@ -42,12 +41,8 @@ type Key = 'encoder' | 'pretext' | 'augmentation';
 
 function find<T>(table: ReadonlyMap<string, T>, key: Key, name: string): T {
   const found = table.get(name);
-  if (found !== undefined) return found;
-  const known = [...table.keys()].join(', ');
-  throw new TacitError('plan/unknown-name', `${key}.name: there is no ${key} "${name}"; known: ${known}`, {
-    where: `${key}.name`,
-    hint: `Choose one of: ${known}.`,
-  });
+  if (found === undefined) throw unknownName(`${key}.name`, name, table.keys());
+  return found;
 }
 
 /** @throws TacitError plan/unknown-name, listing the known ones */
@@ -60,7 +55,7 @@ export const augmentationOf = (plan: Plan): Augmentation => find(augmentations, 
 /** The options of a named thing, checked by its own schema and with its defaults. @throws TacitError plan/invalid */
 export function completeOptions(method: Encoder | PretextTask | Augmentation, key: Key, options: Named): Named {
   const parsed = method.schema.safeParse(options);
-  if (!parsed.success) throw planError(parsed.error, `${key}.`);
+  if (!parsed.success) throw planError(parsed.error, options, `${key}.`);
   return parsed.data as Named;
 }
 

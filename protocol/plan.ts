@@ -180,8 +180,9 @@ export type Plan = z.infer<typeof planSchema>;
  */
 export function parsePlan(value: unknown): Plan {
   checkAggregator(value);
-  const parsed = planSchema.safeParse(withFewestReports(value));
-  if (!parsed.success) throw planError(parsed.error);
+  const given = withFewestReports(value);
+  const parsed = planSchema.safeParse(given);
+  if (!parsed.success) throw planError(parsed.error, given);
   checkCohort(parsed.data);
   return parsed.data;
 }

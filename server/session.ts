@@ -266,7 +266,7 @@ async function join(session: Session, participant: Participant, message: ClientM
   const { federation, standing } = session.context;
   const { plan, planRef, planSignature, aggregator, aggregatorSignature } = federation;
   if (message.task !== plan.task) {
-    throw new TacitError('wire/unexpected', `the task here is "${plan.task}"`);
+    throw new TacitError('wire/unexpected', `there is no task "${message.task}" here, only "${plan.task}"`);
   }
   session.state = { stage: 'joined', participant };
   const { round, head, finished } = standing();

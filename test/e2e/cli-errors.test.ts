@@ -102,7 +102,7 @@ describe('plans', () => {
   test.each([
     ['encoder.yaml', 'plan/unknown-name', /encoder\.name.*mlp, conv/],
     ['pretext.yaml', 'plan/unknown-name', /pretext\.name.*spectral, simclr/],
-    ['strategy.yaml', 'plan/unknown-name', /strategy\.name: is not one of fedavg/],
+    ['strategy.yaml', 'plan/unknown-name', /strategy\.name: "\w+" is not one of fedavg/],
     ['option.yaml', 'plan/invalid', /encoder\.filtrs.*\n[\s\S]*Did you mean "encoder.filters"/],
   ])('%s: %s', async (file, code, text) => {
     expectError(await check(file), code, EXIT.usage, text);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { allPaths, keysAt } from '../../../cli/plan-keys.ts';
-import { suggestKey } from '../../../cli/plan-suggestions.ts';
+import { suggestKey, suggestName } from '../../../cli/plan-suggestions.ts';
 
 const lookUp = (path: string, name: string) =>
   path === 'encoder' && name === 'conv'
@@ -39,4 +39,12 @@ test('a wrong key is answered by the nearest one, by the right depth, or by what
   );
   expect(suggestKey('rounds.zzzzzz: there is no such key', {})).toContain('Known keys there: count');
   expect(suggestKey('rounds.count: Invalid input', {})).toBeUndefined();
+});
+
+test('a wrong name is answered by the nearest one, if it resembles any', () => {
+  const asked = (name: string) => suggestName(`rounds.cout: bad\nstrategy.name: "${name}" is not one of fedavg, shared-statistics`);
+  expect(asked('fedavgg')).toBe('Did you mean "fedavg"?');
+  expect(asked('statistics')).toBe('Did you mean "shared-statistics"?');
+  expect(asked('zzz')).toBeUndefined();
+  expect(suggestName('rounds.count: Invalid input')).toBeUndefined();
 });

@@ -41,7 +41,11 @@ describe('the registry', () => {
   test('names the known ones for a name that it does not know', () => {
     const plan = { ...testPlan(), strategy: { name: 'constructor' } } as unknown as Plan;
     expect(() => strategyOf(plan)).toThrow(
-      expect.objectContaining({ code: 'plan/unknown-name', hint: expect.stringContaining('fedavg') }),
+      expect.objectContaining({
+        code: 'plan/unknown-name',
+        where: 'strategy.name',
+        message: 'strategy.name: "constructor" is not one of fedavg, shared-statistics',
+      }),
     );
   });
 });
