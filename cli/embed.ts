@@ -1,12 +1,11 @@
 /** What `tacit embed` does: features piece by piece, so that a source of any size can be written as a stream of lines. */
-import { open } from 'node:fs/promises';
 import { openSource } from '../learning/data/open.ts';
 import type { EmbedOutput } from '../learning/pool/jobs/embed.ts';
-import { TacitError } from '../protocol/errors.ts';
 import { sizeOf } from '../protocol/tensors.ts';
 import type { EmbedOptions } from './commands/embed.ts';
 import type { Context } from './context.ts';
 import { dataArgument } from './data-argument.ts';
+import { openOutput } from './output-file.ts';
 import { openTrainedEncoder } from './trained-encoder.ts';
 
 /** Examples in one piece. */
@@ -32,12 +31,7 @@ const header = (table: EmbedOutput): string =>
 /** Writes to a new version of the file, or to stdout. */
 async function destination(context: Context, out: string | undefined): Promise<{ write: Write; end(): Promise<void> }> {
   if (out === undefined) return { write: (text) => context.write(text), end: async () => {} };
-  const file = await open(out, 'w').catch((thrown: NodeJS.ErrnoException) => {
-    throw new TacitError('run/store', `Cannot write ${out} (${thrown.code}).`, {
-      where: `--out ${out}`,
-      cause: thrown,
-    });
-  });
+  const file = await openOutput('--out', out);
   return { write: (text) => file.writeFile(text), end: () => file.close() };
 }
 

@@ -6,7 +6,7 @@ import { permutation, stream } from '../protocol/random.ts';
 import type { EvaluateOptions } from './commands/evaluate.ts';
 import type { Context } from './context.ts';
 import { renderTable } from './table.ts';
-import { embedLabelled, openTrainedEncoder, setAside, type TrainedEncoder } from './trained-encoder.ts';
+import { embedLabelled, openTrainedEncoder, scoreFeatures, type TrainedEncoder } from './trained-encoder.ts';
 import { formatCount, formatPercent } from './units.ts';
 
 /** Truth in rows, prediction in columns; as many columns as a terminal has room for. */
@@ -36,19 +36,7 @@ export async function evaluate(context: Context, options: EvaluateOptions, path:
   const { run, pool } = trained;
   const seed = options.seed ?? run.plan.seed;
   const { train, test, testSource } = await embedLabelled(context, trained, options, seed);
-  const { knn, probePenalties } = run.plan.evaluation;
-  context.progress.live('fitting the linear probe');
-  const scores = await pool.run(
-    'evaluate',
-    {
-      train,
-      test,
-      classes: train.classes.length,
-      ...knn,
-      probe: { penalties: probePenalties, validation: setAside(train.labels, seed).validation },
-    },
-    { signal: context.signal },
-  );
+  const scores = await scoreFeatures(context, trained, train, test, seed);
   const aligned = await alignmentOf(trained, testSource, test.features.rows, context.signal);
   await pool.close();
   const { linear } = scores;
@@ -73,7 +61,7 @@ export async function evaluate(context: Context, options: EvaluateOptions, path:
   const rows = train.classes.map((name) => [name, perClass[name] == null ? '–' : formatPercent(perClass[name])]);
   const text = [
     `linear probe  ${formatPercent(scores.linear?.accuracy ?? Number.NaN)} % of ${formatCount(test.features.rows)} test images`,
-    `neighbours    ${formatPercent(scores.knn)} % (k = ${knn.neighbours})`,
+    `neighbours    ${formatPercent(scores.knn)} % (k = ${run.plan.evaluation.knn.neighbours})`,
     `RankMe        ${scores.rankMe.toFixed(1)} of ${train.features.columns} dimensions`,
     `alignment     ${aligned.toFixed(3)}`,
     `uniformity    ${scores.uniformity.toFixed(3)}`,

@@ -1,6 +1,5 @@
 /** What `tacit export` does: finds the weights, writes the file and its model card, and says what goes in and comes out. */
 import { createHash } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { type CardHead, dataContract, modelCard } from '../learning/export/model-card.ts';
 import { type Exported, exportedWeights, exportOnnx, GRAPH_NAMES } from '../learning/export/onnx.ts';
@@ -12,8 +11,9 @@ import { encodeSafetensors } from '../protocol/safetensors.ts';
 import { type NamedArrays, sizeOf } from '../protocol/tensors.ts';
 import type { ExportOptions } from './commands/export.ts';
 import type { Context } from './context.ts';
+import { writeOutput } from './output-file.ts';
 import { loadPlan } from './plan-file.ts';
-import { embedLabelled, openTrainedEncoder, setAside } from './trained-encoder.ts';
+import { embedLabelled, openTrainedEncoder, scoreFeatures } from './trained-encoder.ts';
 import { formatBytes, formatCount, formatPercent } from './units.ts';
 
 /** Weights with the head that goes with them. */
@@ -47,11 +47,7 @@ async function probed(context: Context, options: ExportOptions & { data: string 
   const { run, pool } = trained;
   const seed = options.seed ?? run.plan.seed;
   const { train, test } = await embedLabelled(context, trained, options, seed);
-  context.progress.live('fitting the linear probe');
-  const { knn, probePenalties: penalties } = run.plan.evaluation;
-  const { validation } = setAside(train.labels, seed);
-  const input = { train, test, classes: train.classes.length, ...knn, probe: { penalties, validation } };
-  const { linear } = await pool.run('evaluate', input, { signal: context.signal });
+  const { linear } = await scoreFeatures(context, trained, train, test, seed);
   await pool.close();
   return {
     weights: { ...run.model, ...headOf(linear!.probe) },
@@ -69,15 +65,6 @@ async function choose(context: Context, options: ExportOptions, run: OpenRun, pa
   if (head !== true) return classifierOf(await openRun(head), run, `--head ${head}`);
   if (data !== undefined) return probed(context, { ...options, data }, path);
   return classifierOf(run, run, '--head');
-}
-
-async function write(path: string, content: Uint8Array | string): Promise<void> {
-  await writeFile(path, content).catch((thrown: NodeJS.ErrnoException) => {
-    throw new TacitError('run/store', `Cannot write ${path} (${thrown.code}).`, {
-      where: `--out ${path}`,
-      cause: thrown,
-    });
-  });
 }
 
 /** Exports and describes. */
@@ -99,8 +86,8 @@ export async function exportRun(context: Context, options: ExportOptions, path: 
   const arrays = exportedWeights(exported);
   const bytes = format === 'onnx' ? exportOnnx(exported, metadata) : encodeSafetensors(arrays, metadata);
   const facts = { plan, format, file: basename(out), sha256: sha256(bytes), planHash: metadata.planHash };
-  await write(out, bytes);
-  await write(`${out}.md`, modelCard({ ...facts, head, result, lastRound }));
+  await writeOutput('--out', out, bytes);
+  await writeOutput('--out', `${out}.md`, modelCard({ ...facts, head, result, lastRound }));
   const parameters = Object.values(arrays).reduce((n, { shape }) => n + sizeOf(shape), 0);
   const outputs = {
     [GRAPH_NAMES.embeddings]: ['batch', encoderOf(plan).dim(plan.encoder)],

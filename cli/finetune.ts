@@ -1,5 +1,4 @@
 /** What `tacit finetune` does: a few labels per class, the encoder of a run, and a score on images that were set aside. */
-import { writeFile } from 'node:fs/promises';
 import { drawLabels, labelsOf } from '../learning/data/labels.ts';
 import { openSource } from '../learning/data/open.ts';
 import type { DataSource, SourceSpec } from '../learning/data/source.ts';
@@ -11,6 +10,7 @@ import { encodeSafetensors } from '../protocol/safetensors.ts';
 import type { NamedArrays } from '../protocol/tensors.ts';
 import type { FinetuneOptions } from './commands/finetune.ts';
 import type { Context } from './context.ts';
+import { writeOutput } from './output-file.ts';
 import { labelledSources, openTrainedEncoder, setAside } from './trained-encoder.ts';
 import { formatCount, formatPercent } from './units.ts';
 
@@ -52,12 +52,7 @@ async function splitOf(plan: Plan, options: FinetuneOptions, seed: number): Prom
 
 async function save(path: string, model: NamedArrays, plan: Plan, classes: readonly string[]): Promise<void> {
   const metadata = { plan: new TextDecoder().decode(planBytesOf(plan)), classes: JSON.stringify(classes) };
-  await writeFile(path, encodeSafetensors(model, metadata)).catch((thrown: NodeJS.ErrnoException) => {
-    throw new TacitError('run/store', `Cannot write ${path} (${thrown.code}).`, {
-      where: `--out ${path}`,
-      cause: thrown,
-    });
-  });
+  await writeOutput('--out', path, encodeSafetensors(model, metadata));
 }
 
 /** Fine-tunes, scores, and keeps the classifier if a file was named. */

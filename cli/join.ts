@@ -1,5 +1,5 @@
 /** What `tacit join` does: takes part, says what is going on, and keeps the final encoder if that was asked for. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 import type { ParticipantEvent } from '../client/events.ts';
 import { joinFromNode } from '../client/node/join.ts';
@@ -15,6 +15,7 @@ import type { JoinOptions } from './commands/join.ts';
 import type { Context } from './context.ts';
 import { dataArgument } from './data-argument.ts';
 import { closePoolsBeforeLeaving } from './leave.ts';
+import { writeOutput } from './output-file.ts';
 import { participantLine } from './participant-lines.ts';
 import { formatCount } from './units.ts';
 
@@ -80,12 +81,7 @@ async function saveModel(path: string, model: Uint8Array, modelHash: string, pla
     Object.entries(within('encoder', arrays)).map(([name, array]) => [`encoder/${name}`, array]),
   );
   const metadata = { plan: new TextDecoder().decode(planBytesOf(plan)), modelHash };
-  await writeFile(path, encodeSafetensors(encoder, metadata)).catch((thrown: NodeJS.ErrnoException) => {
-    throw new TacitError('run/store', `Cannot write ${path} (${thrown.code}).`, {
-      where: `--save-model ${path}`,
-      cause: thrown,
-    });
-  });
+  await writeOutput('--save-model', path, encodeSafetensors(encoder, metadata));
 }
 
 /** Joins and takes part until the run has finished or a signal says stop. */

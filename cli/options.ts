@@ -88,10 +88,13 @@ export interface EncoderOptions {
   readonly quiet?: boolean;
 }
 
+export const labelColumnOption = (): Option =>
+  new Option('--label-column <name>', 'column of a CSV file that holds the label');
+
 /** Where labels come from. */
 export const labelOptions = (what = 'labelled images to score on'): readonly Option[] => [
   new Option('--test <source>', `${what} (default: the test images of a bundled set, else a fifth of the data)`),
-  new Option('--label-column <name>', 'column of a CSV file that holds the label'),
+  labelColumnOption(),
 ];
 export interface LabelOptions {
   readonly test?: string;

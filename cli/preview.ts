@@ -1,5 +1,4 @@
 /** What `tacit data preview` does: a picture with one row per example, itself first, then augmented views of it. */
-import { writeFile } from 'node:fs/promises';
 import { encode } from 'fast-png';
 import { openSource } from '../learning/data/open.ts';
 import { createPool } from '../learning/pool/pool.ts';
@@ -10,6 +9,7 @@ import type { PreviewOptions } from './commands/data.ts';
 import type { Context } from './context.ts';
 import { dataArgument } from './data-argument.ts';
 import { closePoolsBeforeLeaving } from './leave.ts';
+import { writeOutput } from './output-file.ts';
 import { loadPlan } from './plan-file.ts';
 
 /** Pixels between tiles, and the least width of a tile: small images are enlarged by a whole factor, pixel by pixel. */
@@ -45,7 +45,7 @@ export function contactSheet(columns: readonly NDArray[]): ContactSheet {
   return { width, height, channels: c, data };
 }
 
-/** Writes the picture and says where it is. @throws TacitError data/not-found, data/too-few-examples, data/wrong-shape */
+/** Writes the picture and says where it is. @throws TacitError data/not-found, data/too-few-examples, data/wrong-shape, run/store */
 export async function preview(context: Context, options: PreviewOptions, path: string): Promise<void> {
   const { count, views, out } = options;
   const plan = await loadPlan(options.plan, options.seed === undefined ? {} : { seed: options.seed });
@@ -59,7 +59,7 @@ export async function preview(context: Context, options: PreviewOptions, path: s
   const made = await pool.run('views', { plan, source, indices, views, seed: plan.seed }, { signal: context.signal });
   await pool.close();
   const sheet = contactSheet([made.originals, ...made.views]);
-  await writeFile(out, encode({ ...sheet, depth: 8 }));
+  await writeOutput('--out', out, encode({ ...sheet, depth: 8 }));
   const result = { out, examples: indices.length, views, seed: plan.seed, width: sheet.width, height: sheet.height };
   context.result(result, `${indices.length} examples, each with ${views} views beside it: ${out}`);
 }

@@ -1,9 +1,9 @@
-/** What finetune, evaluate and embed start from: the encoder of a run and a training pool to run it on. */
-
+/** What evaluate, export, embed and finetune start from: the encoder of a run and a training pool to run it on. */
 import { splitValidation } from '../learning/data/labels.ts';
 import type { SourceSpec } from '../learning/data/source.ts';
 import type { EngineChoice } from '../learning/engine/engine.ts';
 import type { EmbedOutput } from '../learning/pool/jobs/embed.ts';
+import type { EvaluateOutput } from '../learning/pool/jobs/evaluate.ts';
 import { createPool } from '../learning/pool/pool.ts';
 import type { TrainingPool } from '../learning/pool/scheduler.ts';
 import { type OpenRun, openRun } from '../learning/run-folder.ts';
@@ -117,4 +117,19 @@ export async function embedLabelled(
     test: rowsOf(train, split.validation),
     testSource: { ...sources.train, indices: split.validation },
   };
+}
+
+/** Scores of `test` by what `train` says: neighbours, and a linear probe whose penalty is chosen on a fifth of `train`. */
+export async function scoreFeatures(
+  context: Context,
+  { run, pool }: TrainedEncoder,
+  train: LabelledTable,
+  test: LabelledTable,
+  seed: number,
+): Promise<EvaluateOutput> {
+  context.progress.live('fitting the linear probe');
+  const { knn, probePenalties: penalties } = run.plan.evaluation;
+  const probe = { penalties, validation: setAside(train.labels, seed).validation };
+  const input = { train, test, classes: train.classes.length, ...knn, probe };
+  return pool.run('evaluate', input, { signal: context.signal });
 }

@@ -6,6 +6,7 @@ import {
   engineOption,
   integer,
   jsonOption,
+  labelColumnOption,
   planOption,
   quietOption,
   seedOption,
@@ -34,9 +35,6 @@ export interface PreviewOptions {
 }
 
 const PATH = 'folder of images, IDX or CSV file, or a bundled data set: digits, fashion-mnist';
-
-const labelColumnOption = (): Option =>
-  new Option('--label-column <name>', 'column of a CSV file that holds the label');
 
 export function addDataCommands(program: Command, shell: Shell): void {
   const data = program.command('data').description('look at data');

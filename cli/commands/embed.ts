@@ -1,19 +1,13 @@
 /** `tacit embed`: the features of a data source under the encoder of a run. */
 import { type Command, Option } from 'commander';
-import type { EngineChoice } from '../../learning/engine/engine.ts';
 import { action, type Shell } from '../context.ts';
 import * as options from '../options.ts';
 
-export interface EmbedOptions {
+export interface EmbedOptions extends Omit<options.EncoderOptions, 'seed'>, Pick<options.LabelOptions, 'labelColumn'> {
   readonly data: string;
-  readonly labelColumn?: string;
-  readonly plan?: string;
   readonly format: 'jsonl' | 'csv';
   readonly limit?: number;
   readonly out?: string;
-  readonly engine: EngineChoice;
-  readonly json?: boolean;
-  readonly quiet?: boolean;
 }
 
 export function addEmbed(program: Command, shell: Shell): void {
@@ -24,7 +18,7 @@ export function addEmbed(program: Command, shell: Shell): void {
     .addOption(options.dataOption().makeOptionMandatory());
   options.withOptions(
     command,
-    new Option('--label-column <name>', 'column of a CSV file that holds the label'),
+    options.labelColumnOption(),
     new Option('--format <name>', 'one JSON object per line, or comma-separated values')
       .choices(['jsonl', 'csv'])
       .default('jsonl'),

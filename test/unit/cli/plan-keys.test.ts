@@ -42,7 +42,8 @@ test('a wrong key is answered by the nearest one, by the right depth, or by what
 });
 
 test('a wrong name is answered by the nearest one, if it resembles any', () => {
-  const asked = (name: string) => suggestName(`rounds.cout: bad\nstrategy.name: "${name}" is not one of fedavg, shared-statistics`);
+  const asked = (name: string) =>
+    suggestName(`rounds.cout: bad\nstrategy.name: "${name}" is not one of fedavg, shared-statistics`);
   expect(asked('fedavgg')).toBe('Did you mean "fedavg"?');
   expect(asked('statistics')).toBe('Did you mean "shared-statistics"?');
   expect(asked('zzz')).toBeUndefined();
