@@ -30,7 +30,8 @@ function describeIssue(issue: z.core.$ZodIssue, value: unknown): { where: string
   if (known) {
     return { where, text: given === undefined ? `is missing: one of ${known.join(', ')}` : notOneOf(given, known) };
   }
-  if (issue.code === 'invalid_type' && given === undefined) return { where, text: `is missing: ${issue.expected} expected` };
+  if (issue.code === 'invalid_type' && given === undefined)
+    return { where, text: `is missing: ${issue.expected} expected` };
   return { where, text: issue.message };
 }
 

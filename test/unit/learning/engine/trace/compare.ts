@@ -1,6 +1,8 @@
 /** Runs a function of tensors, and its gradients, on tfjs-cpu and as a compiled graph. */
 import type { Tensor } from '@tensorflow/tfjs';
-import { expect } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
+import { compiledEngine } from '../../../../../learning/engine/compiled.ts';
+import { eagerEngine } from '../../../../../learning/engine/eager.ts';
 import type { Engine, Program, Tensors } from '../../../../../learning/engine/engine.ts';
 import type { TensorFlow } from '../../../../../learning/ops/ops.ts';
 import { stream } from '../../../../../protocol/random.ts';
@@ -69,17 +71,31 @@ function expectClose(actual: NDArray, expected: NDArray, name: string): void {
   });
 }
 
-/** @throws when the engines' outputs or gradients differ by more than 2·10⁻⁵ of the largest element */
-export async function expectSame(
-  engines: { readonly compiled: Engine; readonly eager: Engine },
+/**
+ * Opens both engines for the tests of a file.
+ * @returns a check that fails when their outputs or gradients differ by more than 2·10⁻⁵ of the largest element
+ */
+export function comparedEngines(): (
   name: string,
   inputs: Inputs,
   body: TensorFunction,
-  gradient = false,
-): Promise<void> {
-  const program = programOf(name, inputs, body, gradient);
-  const expected = await results(engines.eager, program, inputs);
-  const actual = await results(engines.compiled, program, inputs);
-  expect(Object.keys(actual).sort()).toEqual(Object.keys(expected).sort());
-  for (const [key, array] of Object.entries(expected)) expectClose(actual[key]!, array, `${name} ${key}`);
+  gradient?: boolean,
+) => Promise<void> {
+  let compiled: Engine;
+  let eager: Engine;
+  beforeAll(async () => {
+    compiled = await compiledEngine();
+    eager = await eagerEngine('cpu');
+  });
+  afterAll(async () => {
+    await compiled.close();
+    await eager.close();
+  });
+  return async (name, inputs, body, gradient = false) => {
+    const program = programOf(name, inputs, body, gradient);
+    const expected = await results(eager, program, inputs);
+    const actual = await results(compiled, program, inputs);
+    expect(Object.keys(actual).sort()).toEqual(Object.keys(expected).sort());
+    for (const [key, array] of Object.entries(expected)) expectClose(actual[key]!, array, `${name} ${key}`);
+  };
 }
