@@ -57,14 +57,14 @@ export function accept(
   checkOffer(attempt, request.offerHash);
   const answer = answerTo(attempt.dispatch({ type: 'accept', participant: id }), id);
   if (answer?.type !== 'admit') throw refusal(answer);
-  attempt.onAccepted(id);
+  attempt.record.onAccepted(id);
   return { type: 'exchange', re: request.id, exchange: attempt.sums.starts[answer.exchange]! };
 }
 
 export function decline(attempt: Attempt, { id }: Participant, request: ClientMessageOf<'decline'>): void {
   checkOffer(attempt, request.offerHash);
   const code = request.code as ErrorCode;
-  attempt.onDeclined(id, code);
+  attempt.record.onDeclined(id, code);
   attempt.dispatch({ type: 'decline', participant: id, code });
 }
 
@@ -161,6 +161,6 @@ async function take(attempt: Attempt, participant: Participant, report: Received
     attempt.dispatch({ type: 'rejected', ...taken, code: error.code });
     throw error;
   }
-  const verdict = answerTo(attempt.verified(taken, words, report.bytes.length), id);
+  const verdict = answerTo(attempt.verified(taken, { words, bytes: report.bytes.length }), id);
   if (verdict?.type !== 'add') throw refusal(verdict);
 }

@@ -5,6 +5,7 @@ import { termsOf } from '../protocol/secagg/terms.ts';
 import { MODEL } from '../protocol/sections.ts';
 import { Attempt } from './attempt.ts';
 import type { AttemptContext } from './attempt-context.ts';
+import { AttemptRecord } from './attempt-record.ts';
 import { MaskedExchange } from './masked-exchange.ts';
 import { openSums } from './round-sums.ts';
 import { openServerSession } from './secagg/session.ts';
@@ -30,12 +31,14 @@ export async function beginAttempt(context: AttemptContext): Promise<Attempt> {
   const signature = await identity.sign(offerStatement(offer));
   const sums = await openSums(federation, progress, { offer, offerHash }, model);
   const masked = plan.privacy.mode === 'sealed' ? undefined : maskedExchange(context, offer, offerHash);
-  return new Attempt(context, { type: 'offer', offer, signature }, offerHash, sums, masked);
+  const where = { round: offer.round, attempt };
+  const record = new AttemptRecord(context, where);
+  return new Attempt({ context, where, offer: { type: 'offer', offer, signature }, offerHash, sums, masked, record });
 }
 
 /** Keys are made anew for every attempt, and kept in memory only: nothing of a masked exchange outlives this process. */
 function maskedExchange(context: AttemptContext, offer: Offer, offerHash: Uint8Array): MaskedExchange {
-  const { federation, participants, checkCertificate } = context;
+  const { federation, participants, checkCertificate, emit, onSpoilt } = context;
   const { crypto, identity, plan, exchanges } = federation;
   const session = openServerSession({
     crypto,
@@ -43,5 +46,13 @@ function maskedExchange(context: AttemptContext, offer: Offer, offerHash: Uint8A
     ...termsOf(plan, exchanges, offer, offerHash),
     ...(checkCertificate ? { checkCertificate } : {}),
   });
-  return new MaskedExchange({ session, offerHash, participants });
+  return new MaskedExchange({
+    session,
+    offerHash,
+    participants,
+    onFault: (participant, request, code) => {
+      emit({ type: 'refused', participant, request, code });
+      onSpoilt(participant);
+    },
+  });
 }

@@ -1,37 +1,29 @@
 /**
- * The coordinator of one federated run: takes connections into service, runs round after round through attempts, keeps what is
- * committed, and in the end gives the model to whoever stayed. Everything is driven by events; nothing is polled.
+ * The coordinator of one federated run: takes connections into service while the rounds go on, says how it stands, and in the end
+ * gives the model to whoever stayed. Everything is driven by events; nothing is polled.
  */
 import { toHex } from '../protocol/bytes.ts';
 import { certificateCheckOf, certificateMarginSeconds } from '../protocol/certificate.ts';
-import { type ErrorCode, TacitError } from '../protocol/errors.ts';
 import { describeFederation, type FederationInfo } from '../protocol/federation-info.ts';
 import { fingerprintOf, finishedStatement } from '../protocol/identity.ts';
 import type { Fingerprint } from '../protocol/ids.ts';
 import type { ServerMessage, ServerMessageOf } from '../protocol/messages.ts';
 import type { CertificateCheck } from '../protocol/secagg/contracts.ts';
-import type { Link } from '../protocol/transcript.ts';
 import { createUploadDesk, type UploadDesk } from '../protocol/transfer.ts';
 import type { Listener } from '../protocol/transport.ts';
-import type { Attempt } from './attempt.ts';
-import type { Outcome } from './attempt-context.ts';
-import { beginAttempt } from './begin-attempt.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { uniformSampler } from './cohort.ts';
 import type { Coordinator, CoordinatorOptions, Status } from './coordinator-options.ts';
-import type { CoordinatorEvent, RoundSummary, RunResult } from './events.ts';
-import { type Federation, openFederation, type Progress, resume, summaryOf } from './federation.ts';
+import type { CoordinatorEvent, RunResult } from './events.ts';
+import { type Federation, openFederation, type Progress } from './federation.ts';
 import { Lobby } from './lobby.ts';
 import { serveRequest } from './requests.ts';
-import { limitsOf } from './round-limits.ts';
+import { Rounds } from './rounds.ts';
 import { openSession, type SessionContext } from './session.ts';
 import { createSpill, type Spill } from './spill.ts';
 import type { Traffic } from './traffic.ts';
 import { transferBudget } from './transfer-budget.ts';
 
-const MAX_RETRY_MS = 30_000;
-/** What another attempt cannot change. */
-const FINAL: ReadonlySet<ErrorCode> = new Set(['round/too-many-contributions', 'privacy/budget-spent']);
 /** The coordinator goes away; after so long a participant may look whether it is back. */
 const STOPPED: ServerMessage = { type: 'wait', code: 'round/cancelled', retryAfterMs: 10_000 };
 
@@ -49,22 +41,12 @@ class Run implements Coordinator {
   private readonly lobby: Lobby;
   private readonly desk: UploadDesk;
   private readonly spill: Spill;
-  private readonly history: RoundSummary[] = [];
-  private readonly links: Link[] = [];
-  /** Links that an event has announced. */
-  private announced = 0;
   private federation: Federation | undefined;
   private fingerprint: Fingerprint | undefined;
-  private progress: Progress | undefined;
-  private checkCertificate: CertificateCheck | undefined;
-  /** Whether this process has run no round yet. */
-  private first = true;
-  private attempt: Attempt | undefined;
+  private rounds: Rounds | undefined;
   private finished: ServerMessageOf<'finished'> | undefined;
   private stopped = false;
   private running: Promise<RunResult> | undefined;
-  /** Ends the pause between two attempts. */
-  private wake = (): void => {};
   /** Tells those who wait for the last participant to leave. */
   private onEmpty = (): void => {};
 
@@ -82,7 +64,7 @@ class Run implements Coordinator {
       sampler,
       maxParticipants,
       emit: (event) => this.emit(event),
-      attempt: () => this.attempt,
+      attempt: () => this.rounds?.attempt,
       onEmpty: () => this.onEmpty(),
       greeting: () => this.finished ?? (this.stopped ? STOPPED : undefined),
     });
@@ -91,8 +73,8 @@ class Run implements Coordinator {
   get status(): Status {
     const idle = this.stopped ? 'stopped' : this.finished ? 'finished' : 'starting';
     return {
-      phase: this.attempt?.phase ?? idle,
-      round: this.progress?.version ?? 0,
+      phase: this.rounds?.attempt?.phase ?? idle,
+      round: this.rounds?.progress.version ?? 0,
       rounds: this.options.plan.rounds.count,
       participants: this.lobby.participants.count,
       bytesUp: this.traffic.up,
@@ -101,11 +83,12 @@ class Run implements Coordinator {
   }
 
   info(): FederationInfo | undefined {
-    const { federation, fingerprint, progress } = this;
-    if (!federation || !fingerprint || !progress) return undefined;
+    const { federation, fingerprint, rounds } = this;
+    if (!federation || !fingerprint || !rounds) return undefined;
     const { plan, run } = federation;
+    const { version: round } = rounds.progress;
     const finished = this.finished !== undefined;
-    return describeFederation({ task: plan.task, fingerprint, planHash: run, plan, round: progress.version, finished });
+    return describeFederation({ task: plan.task, fingerprint, planHash: run, plan, round, finished });
   }
 
   run(): Promise<RunResult> {
@@ -115,42 +98,39 @@ class Run implements Coordinator {
 
   private async runRounds(): Promise<RunResult> {
     const startedAt = this.clock.now();
-    const { crypto, identity, store, initialModel } = this.options;
+    const { crypto, identity, nowSeconds = () => Date.now() / 1000 } = this.options;
     const federation = await openFederation(this.options);
     this.fingerprint = await fingerprintOf(crypto, identity.publicKey);
-    this.progress = await resume(federation, initialModel);
-    for (const commit of await store.history(federation.run)) {
-      this.history.push(summaryOf(commit));
-      this.links.push({ offer: commit.offer, commit: commit.record });
-    }
-    this.federation = federation;
-    const { nowSeconds = () => Date.now() / 1000 } = this.options;
     const margin = certificateMarginSeconds(federation.plan);
-    this.checkCertificate = certificateCheckOf(crypto, federation.plan, nowSeconds, margin);
-    this.accept(federation);
-    while (!this.stopped && this.progress.version < federation.plan.rounds.count) {
-      await this.runRound(federation);
-      this.first = false;
-    }
-    if (this.progress.version >= federation.plan.rounds.count) await this.finish(federation, this.progress);
-    const { version, model, modelHash } = this.progress;
+    const checkCertificate = certificateCheckOf(crypto, federation.plan, nowSeconds, margin);
+    const { options, clock, lobby, desk, traffic, budget } = this;
+    const rounds = await Rounds.open({
+      ...{ federation, options, clock, lobby, desk, traffic, budget, checkCertificate },
+      emit: (event) => this.emit(event),
+    });
+    this.federation = federation;
+    this.rounds = rounds;
+    if (this.stopped) rounds.stop();
+    this.accept(federation, rounds, checkCertificate);
+    await rounds.run();
+    if (rounds.areDone) await this.finish(federation, rounds.progress);
+    const { version, model, modelHash } = rounds.progress;
     return {
       finished: this.finished !== undefined,
       rounds: version,
       modelHash: toHex(modelHash),
       model,
-      bytesUp: this.traffic.up,
-      bytesDown: this.traffic.down,
-      seconds: (this.clock.now() - startedAt) / 1000,
-      history: [...this.history],
+      bytesUp: traffic.up,
+      bytesDown: traffic.down,
+      seconds: (clock.now() - startedAt) / 1000,
+      history: [...rounds.history],
     };
   }
 
   async stop(): Promise<void> {
     this.stopped = true;
-    this.wake();
     this.onEmpty();
-    this.attempt?.cancel();
+    this.rounds?.stop();
     // The store may be closed once this returns, so nothing may still be written.
     await this.running?.catch(() => {});
     if (!this.finished) this.lobby.tellAll(STOPPED);
@@ -169,87 +149,6 @@ class Run implements Coordinator {
     });
   }
 
-  // ------------------------------------------------------------------ rounds
-
-  private async runRound(federation: Federation): Promise<void> {
-    const { maxAttempts } = federation.plan.rounds;
-    const trafficBefore = { ...this.traffic };
-    let pauseMs = this.options.retryMs ?? 1000;
-    for (let failures = 1; !this.stopped; failures++) {
-      const outcome = await this.runAttempt(federation, trafficBefore);
-      if (outcome.type === 'committed') return this.onCommitted(outcome);
-      const retry = !this.stopped && failures < maxAttempts && !FINAL.has(outcome.code);
-      this.onFailed(outcome, retry);
-      if (this.stopped) return;
-      if (!retry) {
-        throw new TacitError(
-          'run/failed',
-          `round ${this.progress!.version + 1} failed ${failures} times, last with ${outcome.code}`,
-          {
-            ...(outcome.message ? { hint: outcome.message } : {}),
-          },
-        );
-      }
-      await this.pause(pauseMs);
-      pauseMs = Math.min(MAX_RETRY_MS, 2 * pauseMs);
-    }
-  }
-
-  private async runAttempt(federation: Federation, trafficBefore: Traffic): Promise<Outcome> {
-    const { plan, exchanges, store, run } = federation;
-    const { lobby, first, options } = this;
-    const progress = this.progress!;
-    const attempt = await beginAttempt({
-      federation,
-      participants: lobby.participants,
-      desk: this.desk,
-      clock: this.clock,
-      traffic: this.traffic,
-      trafficBefore,
-      progress,
-      attempt: await store.beginAttempt(run, progress.version),
-      limits: limitsOf(plan, { ...options, first, exchanges: exchanges.length, excluded: lobby.excludedCount }),
-      candidates: () => lobby.candidates(progress.version),
-      checkCertificate: this.checkCertificate,
-      onCounted: (id) => lobby.onCounted(id),
-      onSpoilt: (id) => lobby.exclude(id),
-      emit: (event) => this.emit(event),
-    });
-    this.attempt = attempt;
-    const { down, up } = attempt.sums.volume();
-    this.budget.reset({ down: down + 32 * federation.planRef.bytes, up });
-    if (this.stopped) attempt.cancel();
-    attempt.refresh();
-    lobby.checkCandidates();
-    const outcome = await attempt.done;
-    this.attempt = undefined;
-    return outcome;
-  }
-
-  private onCommitted({ progress, summary, commit }: Extract<Outcome, { type: 'committed' }>): void {
-    this.progress = progress;
-    this.history.push(summary);
-    this.links.push({ offer: commit.offer, commit: commit.record });
-    this.lobby.onNewModel();
-    this.lobby.tellAll({ type: 'committed', commit: commit.record });
-    const links = this.links.slice(this.announced);
-    this.announced = this.links.length;
-    this.emit({
-      type: 'committed',
-      summary,
-      model: progress.model,
-      rounds: this.options.plan.rounds.count,
-      links,
-      serverKey: this.options.identity.publicKey,
-    });
-  }
-
-  private onFailed({ attempt, code, message, absent }: Extract<Outcome, { type: 'failed' }>, retry: boolean): void {
-    const round = this.progress!.version;
-    this.lobby.onFailure(round, absent);
-    this.emit({ type: 'failed', round, attempt, code, message, retry });
-  }
-
   private async finish({ identity, plan, planRef, shelf }: Federation, progress: Progress): Promise<void> {
     const { version: rounds, modelHash } = progress;
     const model = await shelf.add('model', progress.model);
@@ -261,34 +160,23 @@ class Run implements Coordinator {
     this.emit({ type: 'finished', rounds, modelHash: toHex(modelHash) });
   }
 
-  private pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.clock.after(ms, resolve);
-      this.wake = () => {
-        cancel();
-        resolve();
-      };
-    });
-  }
-
-  // ------------------------------------------------------------------ participants
-
-  private accept(federation: Federation): void {
+  /** From now on whoever connects is served. */
+  private accept(federation: Federation, rounds: Rounds, checkCertificate: CertificateCheck | undefined): void {
     const { shelf } = federation;
     const context: SessionContext = {
       federation,
-      checkCertificate: this.checkCertificate,
+      checkCertificate,
       clock: this.clock,
       participants: this.lobby.participants,
       traffic: this.traffic,
       standing: () => ({
-        round: this.progress!.version,
-        head: this.progress!.head,
+        round: rounds.progress.version,
+        head: rounds.progress.head,
         finished: this.finished !== undefined,
       }),
       serve: (participant, request, body) =>
         serveRequest(
-          { shelf, budget: this.budget, links: this.links, attempt: this.attempt },
+          { shelf, budget: this.budget, links: rounds.links, attempt: rounds.attempt },
           participant,
           request,
           body,

@@ -3,6 +3,7 @@
  * secagg/, which says what is sent. Keeps what each participant was sent last, for those whose connection breaks.
  */
 import { equalBytes } from '../protocol/bytes.ts';
+import type { ErrorCode } from '../protocol/errors.ts';
 import type { ParticipantId } from '../protocol/ids.ts';
 import type { AnswerStep, ServerMessage, StageStep } from '../protocol/messages.ts';
 import type { Bodies, Fault, OpenedExchange, ServerSession } from '../protocol/secagg/contracts.ts';
@@ -13,6 +14,8 @@ export interface MaskedExchangeOptions {
   readonly session: ServerSession;
   readonly offerHash: Uint8Array;
   readonly participants: Participants;
+  /** Somebody has been found out; told once. `request`: in which something was wrong, and how. */
+  readonly onFault: (participant: ParticipantId, request: string, code: ErrorCode) => void;
 }
 
 /** What each stage starts from. */
@@ -29,6 +32,13 @@ export const stageOfAnswer = (step: Exclude<AnswerStep, 'complaint'>): SecureSta
     step
   ];
 
+/** What is told of a participant that has been found out: the request that was wrong, and how. */
+const FAULTS: Readonly<Record<Fault['what'], readonly [request: AnswerStep, code: ErrorCode]>> = {
+  boxed: ['sealed-shares', 'secagg/bad-share'],
+  dealt: ['sealed-shares', 'secagg/unrecoverable'],
+  gave: ['unmasking', 'secagg/bad-share'],
+};
+
 interface Given {
   readonly step: AnswerStep;
   readonly exchange: number;
@@ -39,6 +49,8 @@ export class MaskedExchange {
   private notices = new Map<ParticipantId, { readonly message: ServerMessage; readonly body: Uint8Array }>();
   /** Answers that were taken, so that the same one again is answered like the first. */
   private readonly taken = new Map<string, Uint8Array>();
+  /** Who has been found out, and told of. */
+  private readonly named = new Set<ParticipantId>();
 
   constructor(options: MaskedExchangeOptions) {
     this.options = options;
@@ -96,6 +108,7 @@ export class MaskedExchange {
         break;
       case 'complaint':
         await session.complained(participant, own);
+        this.tellFaults();
         break;
       case 'agreement':
         await session.agreed(participant, own);
@@ -115,14 +128,26 @@ export class MaskedExchange {
     return this.options.session.openable(exchange);
   }
 
-  /** @throws TacitError secagg/unrecoverable, round/too-few-participants */
-  sum(exchange: number): Promise<OpenedExchange> {
-    return this.options.session.open(exchange);
+  /** Takes the masks off the sum of an exchange. @throws TacitError secagg/unrecoverable, round/too-few-participants */
+  async sum(exchange: number): Promise<OpenedExchange> {
+    try {
+      return await this.options.session.open(exchange);
+    } finally {
+      this.tellFaults();
+    }
   }
 
-  /** Who has been found out, so far. */
-  get faults(): readonly Fault[] {
-    return this.options.session.faults();
+  private tellFaults(): void {
+    for (const { participant, what } of this.options.session.faults()) {
+      if (this.named.has(participant)) continue;
+      this.named.add(participant);
+      this.options.onFault(participant, ...FAULTS[what]);
+    }
+  }
+
+  /** Whether anybody has been found out. */
+  get isSpoilt(): boolean {
+    return this.named.size > 0;
   }
 
   wipe(): void {
