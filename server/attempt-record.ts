@@ -2,7 +2,7 @@
 import type { ErrorCode } from '../protocol/errors.ts';
 import type { ParticipantId } from '../protocol/ids.ts';
 import type { AttemptContext } from './attempt-context.ts';
-import { idsOf } from './round-members.ts';
+import { countIn } from './round-members.ts';
 import type { RoundState } from './round-state.ts';
 import type { Facts } from './round-sums.ts';
 import { Stopwatch } from './stopwatch.ts';
@@ -35,7 +35,7 @@ export class AttemptRecord {
       emit({ type: 'recruiting', rounds: federation.plan.rounds.count, ...this.where });
     }
     if (after.phase === 'training' && before.phase !== 'aggregating') {
-      const participants = idsOf(after.members, 'working', 'verifying', 'reported').length;
+      const participants = countIn(after.members);
       emit({ type: 'training', exchange: 0, participants, ...this.where });
     }
   }

@@ -28,6 +28,9 @@ export const idsOf = (members: Members, ...standings: readonly Standing[]): read
 export const present = (members: Members): readonly ParticipantId[] =>
   idsOf(members, 'offered', 'working', 'verifying', 'reported');
 
+/** How many have accepted and are not out: each has reported or still may. */
+export const countIn = (members: Members): number => countOf(members, 'working', 'verifying', 'reported');
+
 /** Ends of an attempt for which one participant is to blame, and nobody can tell which: masks hide what each has sent. */
 const UNATTRIBUTED: ReadonlySet<ErrorCode> = new Set(['report/out-of-bounds', 'secagg/unrecoverable']);
 
@@ -38,11 +41,11 @@ const UNATTRIBUTED: ReadonlySet<ErrorCode> = new Set(['report/out-of-bounds', 's
 export const askedLast = (members: Members, reason: ErrorCode): readonly ParticipantId[] =>
   UNATTRIBUTED.has(reason) ? [...members.keys()] : idsOf(members, 'offered', 'out');
 
-/** Puts every member of the given standings out. */
-export const putOut = (members: Members, code: ErrorCode, ...standings: readonly Standing[]): Members =>
+/** Puts these members out. */
+export const putOut = (members: Members, code: ErrorCode, ids: readonly ParticipantId[]): Members =>
   withMembers(
     members,
-    idsOf(members, ...standings).map((id) => [id, { standing: 'out', code }] as const),
+    ids.map((id) => [id, { standing: 'out', code }] as const),
   );
 
 /** Notes that a connection broke (`awaySince`) or that the participant is back (null); an offer that was not accepted lapses. */

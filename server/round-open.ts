@@ -5,7 +5,9 @@
 import type { ErrorCode } from '../protocol/errors.ts';
 import type { ParticipantId } from '../protocol/ids.ts';
 import { dismissed, fail, leftMs, reasonOf, refuse } from './round-answers.ts';
+import { overdue } from './round-deadlines.ts';
 import {
+  countIn,
   countOf,
   idsOf,
   present,
@@ -26,7 +28,7 @@ import type {
   Step,
   Training,
 } from './round-state.ts';
-import { codeOfOut, whyNot } from './round-turn.ts';
+import { afterReport, afterVerdict, codeOfOut } from './round-turn.ts';
 
 const exchangeOf = (state: Recruiting | Training | Aggregating): number =>
   state.phase === 'recruiting' ? 0 : state.exchange;
@@ -113,27 +115,16 @@ function onAccept(state: Recruiting | Training, participant: ParticipantId, now:
 }
 
 function onReport(state: Recruiting | Training, report: Report, now: number): Step {
-  const { participant, exchange } = report;
-  const code = whyNot(state, report, now);
-  if (code) return settle(state, now, [refuse(participant, code, leftMs(state.endsAt, now))]);
-  const members = withMember(state.members, participant, { standing: 'verifying', awaySince: null });
-  return settle({ ...state, members }, now, [{ type: 'verify', participant, exchange }]);
+  const { members, effects } = afterReport(state, report, now);
+  return settle({ ...state, members }, now, effects);
 }
 
 type Verdict = Extract<RoundEvent, { type: 'verified' | 'rejected' }>;
 
 function onVerdict(state: Recruiting | Training, event: Verdict, now: number): Step {
-  const { participant, exchange } = event;
-  const member = state.members.get(participant);
-  if (member?.standing !== 'verifying' || exchange !== exchangeOf(state) || event.stage) {
-    return { state, effects: event.type === 'verified' ? [refuse(participant, 'round/late')] : [] };
-  }
-  if (event.type === 'rejected') {
-    const members = withMember(state.members, participant, { standing: 'out', code: event.code });
-    return settle(changed(state, members, now), now, []);
-  }
-  const members = withMember(state.members, participant, { standing: 'reported', awaySince: member.awaySince });
-  return settle({ ...state, members }, now, [{ type: 'add', participant, exchange }]);
+  const { members, effects } = afterVerdict(state, event);
+  if (members === state.members) return { state, effects };
+  return settle(event.type === 'rejected' ? changed(state, members, now) : { ...state, members }, now, effects);
 }
 
 /** Does what is due: drops the lost, asks the next candidates, closes recruiting, closes training, or fails. */
@@ -143,12 +134,10 @@ export function settle(state: Recruiting | Training, now: number, effects: reado
   return kept.phase === 'recruiting' ? settleRecruiting(kept, now, effects) : settleTraining(kept, now, effects);
 }
 
-const acceptedOf = (members: Members): number => countOf(members, 'working', 'verifying', 'reported');
-
 /** When recruiting may end early: enough have accepted, all who could be asked have answered, and nobody came since. */
 export function quietAt(state: Recruiting): number {
   const { members, limits, candidates } = state;
-  const enough = acceptedOf(members) >= limits.minReports;
+  const enough = countIn(members) >= limits.minReports;
   const settled = countOf(members, 'offered') === 0 && candidates.every((id) => members.has(id));
   return enough && settled ? state.changedAt + limits.settleMs : Number.POSITIVE_INFINITY;
 }
@@ -164,7 +153,7 @@ function settleRecruiting(state: Recruiting, now: number, effects: readonly Roun
   const next: Recruiting = { ...state, members };
   const all: readonly RoundEffect[] = asked.length > 0 ? [...effects, { type: 'offer', participants: asked }] : effects;
 
-  const accepted = acceptedOf(members);
+  const accepted = countIn(members);
   const waiting = countOf(members, 'offered');
   const complete = accepted >= limits.target || (accepted >= limits.cohort && waiting === 0);
   const inTime = !limits.waitForAll && countOf(members, 'reported') >= limits.cohort;
@@ -179,7 +168,7 @@ function settleRecruiting(state: Recruiting, now: number, effects: readonly Roun
     attempt: state.attempt,
     limits,
     exchange: 0,
-    members: putOut(members, 'round/full', 'offered'),
+    members: putOut(members, 'round/full', unanswered),
     startedAt: now,
     endsAt: now + limits.trainMs,
   };
@@ -191,16 +180,11 @@ export function settleTraining(state: Training, now: number, effects: readonly R
   const reported = countOf(state.members, 'reported');
   if (!limits.waitForAll && reported >= limits.cohort) return closeTraining(state, now, effects);
 
-  const late = now >= state.endsAt ? idsOf(state.members, 'working') : [];
-  const tooLong = now >= state.endsAt + limits.aggregateMs ? idsOf(state.members, 'verifying') : [];
-  const gone = [...late, ...tooLong];
-  const members = withMembers(
-    state.members,
-    gone.map((id) => [id, { standing: 'out', code: 'round/late' }] as const),
-  );
+  const gone = overdue(state, now);
+  const members = putOut(state.members, 'round/late', gone);
   const next: Training = { ...state, members };
   const all = [...effects, ...dismissed(gone, 'round/late')];
-  const possible = acceptedOf(members);
+  const possible = countIn(members);
   if (possible < limits.minReports) return fail(next, members, 'round/too-few-reports', all);
   return possible === reported ? closeTraining(next, now, all) : { state: next, effects: all };
 }
@@ -216,7 +200,7 @@ function closeTraining(state: Training, now: number, effects: readonly RoundEffe
     attempt: state.attempt,
     limits: state.limits,
     exchange: state.exchange,
-    members: putOut(state.members, 'round/late', 'working', 'verifying'),
+    members: putOut(state.members, 'round/late', late),
     reports,
     endsAt: now + state.limits.aggregateMs,
   };

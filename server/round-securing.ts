@@ -4,19 +4,20 @@
  */
 import type { ErrorCode } from '../protocol/errors.ts';
 import type { ParticipantId } from '../protocol/ids.ts';
-import { answer, dismissed, fail, leftMs, reasonOf, refuse } from './round-answers.ts';
+import { answer, dismissed, fail, reasonOf } from './round-answers.ts';
+import { overdue } from './round-deadlines.ts';
 import {
+  countIn,
   countOf,
   idsOf,
-  nextLossAt,
   putOut,
   withMember,
   withMembers,
   withoutLost,
   withPresence,
 } from './round-members.ts';
-import type { Aggregating, Members, Report, RoundEffect, RoundEvent, Securing, Step, Training } from './round-state.ts';
-import { STAGES, whyNot } from './round-turn.ts';
+import type { Aggregating, Report, RoundEffect, RoundEvent, Securing, Step, Training } from './round-state.ts';
+import { afterReport, afterVerdict, STAGES } from './round-turn.ts';
 
 /** Training has ended: with keys in the first exchange, with masked words in the later ones. */
 export function startSecuring(training: Training, now: number, effects: readonly RoundEffect[]): Step {
@@ -32,20 +33,12 @@ export function startSecuring(training: Training, now: number, effects: readonly
     attempt,
     limits,
     exchange,
-    members: putOut(members, 'round/late', 'working', 'verifying'),
+    members: putOut(members, 'round/late', late),
     survivors,
     enough: false,
     endsAt: now + limits.aggregateMs,
   };
   return { state, effects: [...effects, ...dismissed(late, 'round/late'), { type: 'secure', exchange, stage }] };
-}
-
-/** When something is due in this state. */
-export function securingDeadline(state: Securing): number {
-  if (state.step === 'opening') return state.endsAt;
-  const { members, limits, endsAt } = state;
-  const ends = countOf(members, 'working') > 0 ? endsAt : endsAt + limits.aggregateMs;
-  return Math.min(ends, nextLossAt(members, limits.graceMs));
 }
 
 export function whileSecuring(state: Securing, event: RoundEvent): Step {
@@ -122,37 +115,22 @@ function onOpened(state: Securing, event: Extract<RoundEvent, { type: 'opened' }
   return settle(open, now, dismissed(left, 'round/too-few-participants'));
 }
 
-function onReport(state: Securing, event: Report, now: number): Step {
-  const { participant, exchange, stage } = event;
-  const code = whyNot(state, event, now);
-  if (code) return settle(state, now, [refuse(participant, code, leftMs(state.endsAt, now))]);
-  const members = withMember(state.members, participant, { standing: 'verifying', awaySince: null });
-  return settle({ ...state, members }, now, [{ type: 'verify', participant, exchange, stage }]);
+function onReport(state: Securing, report: Report, now: number): Step {
+  const { members, effects } = afterReport(state, report, now);
+  return settle({ ...state, members }, now, effects);
 }
 
 function onVerdict(state: Securing, event: Extract<RoundEvent, { type: 'verified' | 'rejected' }>, now: number): Step {
-  const { participant, exchange, stage } = event;
-  const member = state.members.get(participant);
-  const fits = member?.standing === 'verifying' && exchange === state.exchange && stage === state.stage;
-  if (!fits) return { state, effects: event.type === 'verified' ? [refuse(participant, 'round/late')] : [] };
-  if (event.type === 'rejected') {
-    const out = { standing: 'out', code: event.code } as const;
-    return settle({ ...state, members: withMember(state.members, participant, out) }, now, []);
-  }
-  const members = withMember(state.members, participant, { standing: 'reported', awaySince: member.awaySince });
-  return settle({ ...state, members }, now, [{ type: 'add', participant, exchange, stage }]);
+  const { members, effects } = afterVerdict(state, event);
+  return members === state.members ? { state, effects } : settle({ ...state, members }, now, effects);
 }
 
-const possibleOf = (members: Members): number => countOf(members, 'working', 'verifying', 'reported');
-
-/** Those whose answer is waited for no longer. */
-function givenUp({ members, limits, endsAt, enough }: Securing, now: number): readonly ParticipantId[] {
-  const late = now >= endsAt ? idsOf(members, 'working') : [];
-  const tooLong = now >= endsAt + limits.aggregateMs ? idsOf(members, 'verifying') : [];
-  const away = enough
-    ? [...members].filter(([, m]) => m.standing === 'working' && m.awaySince !== null).map(([id]) => id)
+/** Those whose answer is waited for no longer: also who is away, once there are enough answers without it. */
+function givenUp(state: Securing, now: number): readonly ParticipantId[] {
+  const away = state.enough
+    ? [...state.members].filter(([, m]) => m.standing === 'working' && m.awaySince !== null).map(([id]) => id)
     : [];
-  return [...new Set([...late, ...tooLong, ...away])];
+  return [...new Set([...overdue(state, now), ...away])];
 }
 
 /** Does what is due: drops the lost and the late, fails when too few are left, goes on when nobody is awaited. */
@@ -161,14 +139,11 @@ function settle(state: Securing, now: number, effects: readonly RoundEffect[]): 
   const { limits } = state;
   const present = { ...state, members: withoutLost(state.members, now, limits.graceMs) };
   const gone = givenUp(present, now);
-  const members = withMembers(
-    present.members,
-    gone.map((id) => [id, { standing: 'out', code: 'round/late' }] as const),
-  );
+  const members = putOut(present.members, 'round/late', gone);
   const next: Securing = { ...present, members };
   const all = [...effects, ...dismissed(gone, 'round/late')];
   const summing = state.stage === 'sharing' || state.stage === 'masking';
-  if (summing && possibleOf(members) < limits.minReports) return fail(next, members, 'round/too-few-reports', all);
+  if (summing && countIn(members) < limits.minReports) return fail(next, members, 'round/too-few-reports', all);
   return countOf(members, 'working', 'verifying') > 0 ? { state: next, effects: all } : closeStage(next, now, all);
 }
 

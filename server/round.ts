@@ -5,9 +5,10 @@
  */
 import type { ParticipantId } from '../protocol/ids.ts';
 import { answer, dismissed, fail, reasonOf } from './round-answers.ts';
-import { carriedOver, countOf, idsOf, nextLossAt, withMembers, withPresence } from './round-members.ts';
+import { answersDueAt } from './round-deadlines.ts';
+import { carriedOver, idsOf, nextLossAt, putOut, withPresence } from './round-members.ts';
 import { quietAt, settle, settleTraining, whileOpen } from './round-open.ts';
-import { securingDeadline, whileSecuring } from './round-securing.ts';
+import { whileSecuring } from './round-securing.ts';
 import type {
   Aggregating,
   Idle,
@@ -49,12 +50,10 @@ export function deadlineOf(state: RoundState): number {
   switch (state.phase) {
     case 'recruiting':
       return Math.min(state.endsAt, quietAt(state), nextLossAt(state.members, state.limits.graceMs));
-    case 'training': {
-      const ends = countOf(state.members, 'working') > 0 ? state.endsAt : state.endsAt + state.limits.aggregateMs;
-      return Math.min(ends, nextLossAt(state.members, state.limits.graceMs));
-    }
+    case 'training':
+      return answersDueAt(state);
     case 'securing':
-      return securingDeadline(state);
+      return state.step === 'opening' ? state.endsAt : answersDueAt(state);
     case 'aggregating':
       return state.step === 'summing' ? state.endsAt : Number.POSITIVE_INFINITY;
     default:
@@ -119,10 +118,7 @@ function onAggregated(state: Aggregating, counted: readonly ParticipantId[], now
   const inSum = new Set(counted);
   const reports = state.reports.filter((id) => inSum.has(id));
   const lost = idsOf(state.members, 'reported').filter((id) => !inSum.has(id));
-  const members = withMembers(
-    state.members,
-    lost.map((id) => [id, { standing: 'out', code: 'secagg/unrecoverable' }] as const),
-  );
+  const members = putOut(state.members, 'secagg/unrecoverable', lost);
   const effects = dismissed(lost, 'secagg/unrecoverable');
   if (reports.length < state.limits.minReports) return fail(state, members, 'round/too-few-reports', effects);
   const next = { ...state, members, reports };
