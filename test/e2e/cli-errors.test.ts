@@ -180,8 +180,8 @@ test('with --json the error is the one line of stdout, and stderr still says it 
   const { error } = JSON.parse(stdout) as { error: Record<string, string> };
   expect(error.code).toBe('plan/unknown-name');
   expect(error.where).toContain('encoder.name');
-  expect(error.hint).toContain('mlp');
-  expect(error.message).toContain('cnov');
+  expect(error.hint).toBe('Did you mean "conv"?');
+  expect(error.message).toBe('encoder.name: "cnov" is not one of mlp, conv, resnet, vit');
   expect(stderr).toContain('error [plan/unknown-name]');
   expect(status).toBe(EXIT.usage);
 });
