@@ -18,6 +18,8 @@ import { untilClosed } from './until-closed.ts';
 /** A session, and what the coordinator has sent for its steps. */
 export interface Masking {
   readonly session: ParticipantSession;
+  /** How many exchanges it has. */
+  readonly exchanges: number;
   /** By exchange and step; the first of each counts. */
   readonly bodies: Map<string, Uint8Array>;
   /** Called when one has come. */
@@ -41,13 +43,13 @@ function openMasking(at: Workplace, { offer, offerHash, stop }: Contribution): M
     ...termsOf(plan, exchanges, offer, offerHash),
   });
   stop.signal.addEventListener('abort', () => session.wipe(), { once: true });
-  return { session, bodies: new Map(), onBody: () => {} };
+  return { session, exchanges: exchanges.length, bodies: new Map(), onBody: () => {} };
 }
 
-/** Takes what a step starts from; of another offer, or for the second time, it is of no interest. */
+/** Takes what a step starts from; of another offer, of an exchange that there is not, or for the second time, it is of no interest. */
 export function noteStage(contribution: Contribution, { message, body }: StageNotice): void {
   const { masking, offerHash } = contribution;
-  if (!masking || !equalBytes(message.offerHash, offerHash)) return;
+  if (!masking || message.exchange >= masking.exchanges || !equalBytes(message.offerHash, offerHash)) return;
   const key = keyOf(message.exchange, message.step);
   if (masking.bodies.has(key)) return;
   masking.bodies.set(key, body.slice()); // the body is a view of its frame
