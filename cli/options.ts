@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { BundledName } from '../learning/data/source.ts';
 import type { EngineChoice } from '../learning/engine/engine.ts';
+import { IDENTIFIER } from '../protocol/ids.ts';
 import { type Override, parseOverride, SHORTHANDS } from './overrides.ts';
 
 export const DATASETS: readonly BundledName[] = ['digits', 'fashion-mnist'];
@@ -20,6 +21,12 @@ export const integer =
     }
     return value;
   };
+
+/** A parser of names that go over the wire, collecting them. */
+export const identifiers = (text: string, before: readonly string[] | undefined): readonly string[] => {
+  if (IDENTIFIER.test(text)) return [...(before ?? []), text];
+  throw new InvalidArgumentError('It must be 1 to 64 of the characters A–Z, a–z, 0–9 and . _ : -');
+};
 
 /** A parser of numbers between two bounds, which `1e-5` is as well as `0.5`; `above` leaves the lower bound itself out. */
 export const number =

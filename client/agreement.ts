@@ -40,7 +40,7 @@ export function readPlan(bytes: Uint8Array): Plan {
 const refusedBecause = (refusals: readonly Refusal[]): TacitError =>
   new TacitError('policy/refused', refusals.map(({ reason }) => reason).join('\n'), {
     where: refusals.map(({ floor }) => floor).join(', '),
-    hint: 'The local policy decides this; lower that floor only if you trust this coordinator with it.',
+    hint: 'The local policy decides this; relax it only if you trust this coordinator.',
   });
 
 export interface AgreementOptions {

@@ -1,7 +1,7 @@
 /** `tacit enroll`: certify a participant's key with the operator's, which is kept apart from the coordinator. */
 import { type Command, Option } from 'commander';
 import { action, type Shell } from '../context.ts';
-import { integer, jsonOption, withExample, withOptions } from '../options.ts';
+import { identifiers, integer, jsonOption, withExample, withOptions } from '../options.ts';
 
 export interface EnrollOptions {
   readonly operator: string;
@@ -24,7 +24,7 @@ export function addEnroll(program: Command, shell: Shell): void {
     )
     .addOption(
       new Option('--task <name>', 'task that it may join; may be repeated')
-        .argParser((name: string, before: readonly string[] | undefined) => [...(before ?? []), name])
+        .argParser(identifiers)
         .makeOptionMandatory(),
     )
     .addOption(new Option('--out <file>', 'new file for the certificate').makeOptionMandatory());

@@ -87,6 +87,7 @@ test.each([
   [['privacy', 'spent', '--noise-multiplier', '1', '--rounds', '1', '--delta', '1'], 'below 1'],
   [['privacy', 'spent', '--noise-multiplier', '1', '--rounds', '1', '--sampling', '1.5'], 'at most 1'],
   [['privacy', 'spent', '--noise-multiplier', 'NaN', '--rounds', '1'], 'It must be a number above 0'],
+  [['enroll', 'KEY', '--operator', 'key', '--out', 'cert', '--task', 'two words'], '1 to 64 of the characters'],
   [['privacy', 'plan', '--epsilon', '-8', '--rounds', '1'], 'above 0'],
 ])('%j says what it would take', async (argv, text) => {
   const error = await mistake(...argv);
