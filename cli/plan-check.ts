@@ -9,6 +9,7 @@ import { planBytesOf } from '../learning/run-folder.ts';
 import { scaleOf } from '../protocol/fixed-point.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { judgeNoise } from '../protocol/privacy/usefulness.ts';
+import { DEFAULT_GROUP, leastInSum } from '../protocol/secagg/rules.ts';
 import { exchangesOf, type Section, wordsOf } from '../protocol/sections.ts';
 import { renderTable } from './table.ts';
 import { formatBytes, formatCount } from './units.ts';
@@ -62,6 +63,10 @@ function warningsOf(plan: Plan, delta: SectionCheck): string[] {
     'privacy.clipNorm: the fixed-point grid is coarse against an even spread of the update; fewer participants or a smaller norm make it finer',
   );
   say(privacy.mode === 'sealed', 'privacy.mode sealed: the coordinator can open and read each report');
+  say(
+    privacy.mode !== 'sealed' && rounds.maxCohort > DEFAULT_GROUP,
+    `rounds.maxCohort: a round of more than ${DEFAULT_GROUP} participants is masked in groups, and the coordinator sees the sum of each, of at least ${leastInSum(rounds)} reports`,
+  );
   say(admission.certificates === 'none', 'admission.certificates none: anybody who knows the address may take part');
   if (privacy.mode === 'secagg+dp') {
     const { noiseMultiplier, clipNorm } = privacy;

@@ -9,6 +9,7 @@ import { type ErrorCode, TacitError } from '../protocol/errors.ts';
 import type { Offer } from '../protocol/messages.ts';
 import type { Plan } from '../protocol/plan.ts';
 import { LEAST_SECURE_COHORT, type NoisedPrivacy } from '../protocol/plan-privacy.ts';
+import { leastInSum } from '../protocol/secagg/rules.ts';
 import { epsilonAfter, type Notebook, notesOf } from './notebook.ts';
 
 /** Names that are allowed; `any` allows whatever this version of the software knows. */
@@ -130,7 +131,7 @@ export function checkPlan(policy: LocalPolicy, plan: Plan, facts: PlanFacts): re
     refuse('operatorKeys', "the plan's participants are not certified by an operator that is known here");
   }
   if (plan.privacy.mode === 'sealed') atLeast('minBatch', 'the batch size', plan.training.batch);
-  else atLeast('minSecureCohort', 'the number of reports in a masked sum', plan.rounds.minReports);
+  else atLeast('minSecureCohort', 'the number of reports in a masked sum', leastInSum(plan.rounds));
   if (plan.privacy.mode === 'secagg+dp') {
     atMost('maxEpsilon', 'the privacy budget ε', plan.privacy.epsilon);
     atMost('maxDelta', 'the δ of the privacy budget', plan.privacy.delta);

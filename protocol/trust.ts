@@ -5,6 +5,7 @@
 import type { Plan } from './plan.ts';
 import type { NoisedPrivacy } from './plan-privacy.ts';
 import { NEIGHBOURING } from './privacy/spent.ts';
+import { colludersOf, DEFAULT_GROUP, leastInSum } from './secagg/rules.ts';
 
 export interface Trust {
   /** What must be assumed of the coordinator. */
@@ -14,12 +15,6 @@ export interface Trust {
   /** What it could not. */
   readonly couldNot: readonly string[];
 }
-
-/** Shamir threshold of a group of n participants: fewer cannot unmask anything. */
-export const thresholdOf = (participants: number): number => Math.floor((2 * participants) / 3) + 1;
-
-/** How many participants may work together with the coordinator before a single report is at risk. */
-export const collusionBound = (participants: number): number => Math.floor(participants / 3);
 
 const METADATA = 'who took part, when, from which network address, and how long it took';
 const IMAGES = 'any image, file name or label: none is ever sent';
@@ -46,16 +41,17 @@ function noisedSum({ epsilon, delta, collusion }: NoisedPrivacy): string {
 
 function maskedTrust({ admission, privacy, rounds }: Plan): Trust {
   const certified = admission.certificates === 'required';
-  const least = Math.max(rounds.minReports, thresholdOf(rounds.minReports));
-  const bound = collusionBound(least);
+  const least = leastInSum(rounds);
+  const bound = colludersOf(least);
+  const inGroups = rounds.maxCohort > DEFAULT_GROUP ? `, of groups where there are more than ${DEFAULT_GROUP}` : '';
   return {
     assumption: certified
       ? 'a coordinator that may break its own rules, as long as it does not hold the operator’s key'
       : 'honest-but-curious coordinator',
     could: [
       privacy.mode === 'secagg+dp'
-        ? `the noised sum of at least ${least} participants’ updates and losses in each round, ${noisedSum(privacy)}`
-        : `the sum of at least ${least} participants’ updates, weights and losses in each round, and what such a sum shows`,
+        ? `the noised sum of at least ${least} participants’ updates and losses in each round${inGroups}, ${noisedSum(privacy)}`
+        : `the sum of at least ${least} participants’ updates, weights and losses in each round${inGroups}, and what such a sum shows`,
       METADATA,
     ],
     couldNot: [

@@ -5,7 +5,7 @@
  */
 import type { Plan } from '../plan.ts';
 import type { NoisedPrivacy } from '../plan-privacy.ts';
-import { colludersOf, thresholdOf } from '../secagg/rules.ts';
+import { colludersOf, leastGroup, leastInSum, thresholdOf } from '../secagg/rules.ts';
 import type { Exchange, ReportShape, Section } from '../sections.ts';
 
 /** Largest magnitude of the loss and of the clip bit, where a delta has norm 1: each adds half a percent to the noise. */
@@ -21,9 +21,9 @@ export const ROUNDING_SLACK = 1.01;
 const HEADROOM_SIGMAS = 12;
 
 /** Survivors whose noise is certain, of the smallest group that the plan allows; it never falls as groups grow. */
-export function honestSurvivors({ collusion }: NoisedPrivacy, { minReports }: Plan['rounds']): number {
-  const least = Math.max(thresholdOf(minReports), minReports);
-  return Math.max(1, collusion ? thresholdOf(minReports) - colludersOf(minReports) : least);
+export function honestSurvivors({ collusion }: NoisedPrivacy, rounds: Plan['rounds']): number {
+  const size = leastGroup(rounds);
+  return Math.max(1, collusion ? thresholdOf(size) - colludersOf(size) : leastInSum(rounds));
 }
 
 const section = (name: string, length: number, sensitivity: number, headroom: number): Section => ({

@@ -7,7 +7,7 @@ import type { ParticipantOptions } from './contracts.ts';
 import { drawGroups } from './groups.ts';
 import { type Advertisement, decodeRoster, encodeShares } from './objects.ts';
 import { verifyAdvertisement, viewOf } from './roster.ts';
-import { checkRoster, DEFAULT_GROUP, thresholdOf } from './rules.ts';
+import { checkRoster, DEFAULT_GROUP, floorOf, thresholdOf } from './rules.ts';
 import { SECRET_BYTES, splitSecret } from './shares.ts';
 import {
   advertiseStatement,
@@ -65,15 +65,17 @@ export async function makeKeys(options: ParticipantOptions, vault: Vault): Promi
   return { mask, channel, advertisement: { identity: identity.publicKey, ...keys, certificate, signature } };
 }
 
+/** One's own group, and the fewest of it that may be left. */
+export interface Admitted {
+  readonly entries: Advertisement[];
+  readonly floor: number;
+}
+
 /**
  * One's own group of a roster. Every entry is verified, also those of other groups: the whole roster decides the draw, and with entries
  * that cost nothing a coordinator could try rosters until a group is as it wants it.
  */
-export async function admitGroup(
-  options: ParticipantOptions,
-  own: Advertisement,
-  body: Uint8Array,
-): Promise<Advertisement[]> {
+export async function admitGroup(options: ParticipantOptions, own: Advertisement, body: Uint8Array): Promise<Admitted> {
   const { crypto, offerHash, exchanges, maxGroup = DEFAULT_GROUP } = options;
   const roster = decodeRoster(body, exchanges.length);
   checkRoster(roster.entries.map(viewOf), viewOf(own), options);
@@ -82,7 +84,7 @@ export async function admitGroup(
   const sessionId = await sessionIdOf(crypto, offerHash, entries);
   await verifyStatement(crypto, options.serverKey, rosterStatement(sessionId), roster.signature);
   for (const entry of roster.entries) await verifyAdvertisement(crypto, offerHash, entry, options.checkCertificate);
-  return entries;
+  return { entries, floor: floorOf(options, roster.entries.length) };
 }
 
 /** The secrets shared with each other participant of a group. @throws TacitError auth/bad-key if a key of theirs gives zero */

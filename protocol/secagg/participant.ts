@@ -30,7 +30,7 @@ import {
   shareSecrets,
 } from './participant-keys.ts';
 import { advance, type ParticipantEvent, type ParticipantState } from './participant-state.ts';
-import { checkComplaint, checkTerms, floorOf, type Reveal } from './rules.ts';
+import { checkComplaint, checkTerms, type Reveal } from './rules.ts';
 import { SHARE_BYTES } from './shares.ts';
 import {
   agreeStatement,
@@ -178,12 +178,12 @@ class Session implements ParticipantSession {
     const { options, vault, keys } = this;
     if (this.state.phase !== 'advertised' || !keys) throw new TacitError('wire/unexpected', 'a roster out of order');
     const own = keys.advertisement;
-    const entries = await admitGroup(options, own, body);
+    const { entries, floor } = await admitGroup(options, own, body);
     const self = entries.findIndex((entry) => equalBytes(entry.identity, own.identity));
     const sessionId = await sessionIdOf(options.crypto, options.offerHash, entries);
     const peers: (Peer | undefined)[] = await pairWithAll(options, vault, keys, entries.toSpliced(self, 1));
     peers.splice(self, 0, undefined);
-    this.take({ type: 'roster', group: { size: entries.length, self, floor: floorOf(options) } });
+    this.take({ type: 'roster', group: { size: entries.length, self, floor } });
     const base = { sessionId, entries, self, peers };
     const shared = await shareSecrets(options, vault, keys, base);
     this.known = { ...base, b: shared.b, ownShares: shared.ownShares };

@@ -41,9 +41,34 @@ export interface Floors {
   readonly allowNoDropout?: boolean;
 }
 
-/** Fewest participants of a group. */
-export const floorOf = ({ minCohort, policyMinCohort = 0 }: Floors): number =>
-  Math.max(HARD_FLOOR, minCohort, policyMinCohort);
+/** The smallest group into which a roster is cut that is larger than one group may be. */
+const leastCut = (maxGroup: number): number => Math.floor((maxGroup + 1) / 2);
+
+/**
+ * Fewest participants of a group of a roster of so many, at every stage. The plan's minimum is the round's: where the roster is cut, a
+ * group needs no more than the smallest of them must have left when it is opened, or nobody might be lost from it.
+ */
+export function floorOf(floors: Floors, participants: number): number {
+  const { minCohort, policyMinCohort = 0, maxGroup = DEFAULT_GROUP } = floors;
+  const ofPlan = participants > maxGroup ? Math.min(minCohort, answersNeeded(leastCut(maxGroup))) : minCohort;
+  return Math.max(HARD_FLOOR, ofPlan, policyMinCohort);
+}
+
+/** The part of a plan's `rounds` that sizes follow from. */
+interface Rounds {
+  readonly minReports: number;
+  readonly maxCohort: number;
+}
+
+const isCut = ({ maxCohort }: Rounds): boolean => maxCohort > DEFAULT_GROUP;
+
+/** Participants of the smallest group that a plan allows to begin with. */
+export const leastGroup = (rounds: Rounds): number =>
+  isCut(rounds) ? Math.min(rounds.minReports, leastCut(DEFAULT_GROUP)) : rounds.minReports;
+
+/** Fewest reports in a sum that is opened under a plan. */
+export const leastInSum = (rounds: Rounds): number =>
+  isCut(rounds) ? Math.min(rounds.minReports, answersNeeded(leastCut(DEFAULT_GROUP))) : rounds.minReports;
 
 const refusedPlan = (message: string): TacitError =>
   new TacitError('plan/refused', message, { where: 'rounds', hint: 'At least 4, and better 10 or more.' });
@@ -55,8 +80,11 @@ export function checkTerms(floors: Floors, exchanges: readonly number[]): void {
   if (minCohort < LEAST_TOLERANT && !allowNoDropout) {
     throw refusedPlan(`of ${minCohort} participants none may drop out`);
   }
-  if (maxGroup > MAX_GROUP || maxGroup < floorOf(floors)) throw refusedPlan(`groups of at most ${maxGroup}`);
-  if (maxCohort < floorOf(floors)) throw refusedPlan(`at most ${maxCohort}, at least ${floorOf(floors)} participants`);
+  if (maxGroup > MAX_GROUP) throw refusedPlan(`groups of at most ${maxGroup}`);
+  if (admissible(maxCohort, floors) === 0) {
+    const least = Math.max(minCohort, floorOf(floors, maxCohort));
+    throw refusedPlan(`at most ${maxCohort} in groups of at most ${maxGroup}, at least ${least} participants`);
+  }
   if (
     exchanges.length < 1 ||
     exchanges.length > MAX_EXCHANGES ||
@@ -71,11 +99,11 @@ export function groupSizes(participants: number, maxGroup: number): number[] {
   return Array.from({ length: count }, (_, i) => Math.floor((participants + count - 1 - i) / count));
 }
 
-/** The most of so many participants that can be cut into groups that are neither too large nor too small; 0 if none can. */
+/** The most of so many participants, not fewer than the plan's minimum, whose groups are neither too large nor too small; 0 if none. */
 export function admissible(participants: number, floors: Floors): number {
-  const { maxCohort, maxGroup = DEFAULT_GROUP } = floors;
-  for (let n = Math.min(participants, maxCohort); n > 0; n--) {
-    if (groupSizes(n, maxGroup).at(-1)! >= floorOf(floors)) return n;
+  const { minCohort, maxCohort, maxGroup = DEFAULT_GROUP } = floors;
+  for (let n = Math.min(participants, maxCohort); n >= Math.max(1, minCohort); n--) {
+    if (groupSizes(n, maxGroup).at(-1)! >= floorOf(floors, n)) return n;
   }
   return 0;
 }
@@ -96,10 +124,12 @@ const tooFew = (there: number, needed: number): TacitError =>
  * different. @param identities as `entries`, in an encoding that sorts as bytes do @returns one's own place
  */
 export function checkRoster(entries: readonly RosterView[], self: RosterView, floors: Floors): number {
-  const { maxCohort, maxGroup = DEFAULT_GROUP } = floors;
+  const { minCohort, maxCohort, maxGroup = DEFAULT_GROUP } = floors;
   if (entries.length > maxCohort) throw refused(`a roster of ${entries.length}, ${maxCohort} at most`);
+  if (entries.length < minCohort) throw tooFew(entries.length, minCohort);
   const smallest = groupSizes(entries.length, maxGroup).at(-1) ?? 0;
-  if (smallest < floorOf(floors)) throw tooFew(smallest, floorOf(floors));
+  const floor = floorOf(floors, entries.length);
+  if (smallest < floor) throw tooFew(smallest, floor);
   for (let i = 1; i < entries.length; i++) {
     if (!(entries[i - 1]!.identity < entries[i]!.identity)) throw refused('the roster is not in order');
   }

@@ -167,7 +167,7 @@ class Session implements ServerSession {
     if (all.length > 0) return all.sort((a, b) => compareBytes(a.identity, b.identity));
     throw new TacitError(
       'round/too-few-participants',
-      `${come.length} participants, ${floorOf(this.options)} are needed`,
+      `${come.length} participants, ${this.options.minCohort} are needed`,
     );
   }
 
@@ -179,7 +179,7 @@ class Session implements ServerSession {
     const { crypto, identity, offerHash, planHash, exchanges, threads } = this.options;
     const sessionId = await sessionIdOf(crypto, offerHash, entries);
     const group = createGroup({
-      ...{ crypto, identity, planHash, exchanges, sessionId, entries, floor: floorOf(this.options) },
+      ...{ crypto, identity, planHash, exchanges, sessionId, entries, floor: floorOf(this.options, all.length) },
       ...(threads === undefined ? {} : { threads }),
     });
     return [group, encodeRoster({ entries: all, signature: await identity.sign(rosterStatement(sessionId)) })];

@@ -26,6 +26,8 @@ import {
   everyone,
   floorOf,
   groupSizes,
+  leastGroup,
+  leastInSum,
   revealOf,
   sharesOf,
   thresholdOf,
@@ -54,9 +56,13 @@ describe('counts', () => {
   });
 
   test('[SA1] the greatest of all floors holds', () => {
-    expect(floorOf({ minCohort: 0, maxCohort: 9 })).toBe(3);
-    expect(floorOf({ minCohort: 5, policyMinCohort: 8, maxCohort: 9 })).toBe(8);
-    expect(floorOf({ minCohort: 10, policyMinCohort: 8, maxCohort: 20 })).toBe(10);
+    expect(floorOf({ minCohort: 0, maxCohort: 9 }, 9)).toBe(3);
+    expect(floorOf({ minCohort: 5, policyMinCohort: 8, maxCohort: 9 }, 9)).toBe(8);
+    expect(floorOf({ minCohort: 10, policyMinCohort: 8, maxCohort: 20 }, 12)).toBe(10);
+    expect(floorOf({ minCohort: 100, policyMinCohort: 8, maxCohort: 200 }, 128)).toBe(100);
+    expect(floorOf({ minCohort: 100, policyMinCohort: 8, maxCohort: 200 }, 129)).toBe(43);
+    expect(floorOf({ minCohort: 20, policyMinCohort: 8, maxCohort: 200 }, 129)).toBe(20);
+    expect(floorOf({ minCohort: 100, policyMinCohort: 50, maxCohort: 200 }, 129)).toBe(50);
   });
 
   test('[SA1] terms under which no session can hold are refused', () => {
@@ -67,6 +73,9 @@ describe('counts', () => {
     refuses({ maxGroup: 257 });
     refuses({ maxGroup: 5, policyMinCohort: 6 });
     refuses({ maxCohort: 3 });
+    refuses({ minCohort: 200, maxCohort: 199 });
+    refuses({ policyMinCohort: 129 });
+    expect(() => checkTerms({ ...floors, minCohort: 200 }, [1])).not.toThrow();
     expect(() => checkTerms({ ...floors, minCohort: 3, allowNoDropout: true }, [1])).not.toThrow();
     for (const exchanges of [[], [0], [1.5], Array(257).fill(1)]) {
       expect(() => checkTerms(floors, exchanges)).toThrow(RangeError);
@@ -91,8 +100,40 @@ describe('groups', () => {
     expect(admissible(3, floors)).toBe(0);
     expect(admissible(4, floors)).toBe(4);
     expect(admissible(500, floors)).toBe(300);
-    expect(admissible(129, { ...floors, minCohort: 100 })).toBe(128);
-    expect(admissible(200, { ...floors, minCohort: 100 })).toBe(200);
+    expect(admissible(129, { ...floors, policyMinCohort: 100 })).toBe(128);
+    expect(admissible(200, { ...floors, policyMinCohort: 100 })).toBe(200);
+    expect(admissible(99, { ...floors, minCohort: 100 })).toBe(0);
+    expect(admissible(5, { ...floors, maxGroup: 4 })).toBe(4);
+  });
+
+  test('[SA1] [SA4] a plan’s minimum is the round’s: nobody of a large roster is left out for it, and every group may lose as many as it can bear', () => {
+    for (const minCohort of [4, 20, 43, 44, 64, 100, 128, 150]) {
+      for (let n = Math.max(129, minCohort); n <= 1135; n += 7) {
+        const terms = { minCohort, maxCohort: 1135 };
+        expect(admissible(n, terms)).toBe(n);
+        for (const size of groupSizes(n, 128)) expect(floorOf(terms, n)).toBeLessThanOrEqual(answersNeeded(size));
+      }
+    }
+  });
+
+  test('[DP3] no roster that a plan allows has a smaller group, opens a sum of fewer, or leaves fewer honest ones than is said', () => {
+    for (const maxCohort of [12, 128, 129, 300]) {
+      for (const minReports of [4, 9, 43, 50, 64, 65, 100, 129, 200].filter((m) => m <= maxCohort)) {
+        const rounds = { minReports, maxCohort };
+        const honest = (size: number): number => thresholdOf(size) - colludersOf(size);
+        for (let n = minReports; n <= maxCohort; n++) {
+          for (const size of groupSizes(n, 128)) {
+            const left = Math.max(answersNeeded(size), floorOf({ minCohort: minReports, maxCohort }, n));
+            expect(size).toBeGreaterThanOrEqual(leastGroup(rounds));
+            expect(left).toBeGreaterThanOrEqual(leastInSum(rounds));
+            expect(honest(size)).toBeGreaterThanOrEqual(honest(leastGroup(rounds)));
+          }
+        }
+      }
+    }
+    expect(leastGroup({ minReports: 100, maxCohort: 300 })).toBe(64);
+    expect(leastInSum({ minReports: 100, maxCohort: 300 })).toBe(43);
+    expect(leastInSum({ minReports: 100, maxCohort: 128 })).toBe(100);
   });
 });
 
@@ -107,6 +148,8 @@ describe('sets', () => {
 
   test('[SA3] A7 a roster of too few', () => {
     expect(() => checkRoster(roster.slice(0, 3), self, floors)).toThrow(code('round/too-few-participants'));
+    const cut = { ...floors, minCohort: 6, maxGroup: 3 };
+    expect(() => checkRoster(roster, self, cut)).toThrow(code('round/too-few-participants'));
     expect(() => checkRoster(roster, self, { ...floors, policyMinCohort: 6 })).toThrow(
       code('round/too-few-participants'),
     );

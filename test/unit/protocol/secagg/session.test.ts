@@ -96,6 +96,20 @@ describe('[SA4] groups', () => {
     expect([...groups]).not.toContain(sorted.slice(0, 4).join());
   });
 
+  test('a plan’s minimum is the round’s: groups are smaller, and bear losses', async () => {
+    const cohort = await openCohort({ participants: 13, maxGroup: 8, minCohort: 9 });
+    let gone: readonly string[] = [];
+    const [opened] = await play(cohort, {
+      lost: (step, i) => {
+        if (step !== 'mask') return false;
+        if (gone.length === 0) gone = cohort.members[0]!.session.group.slice(0, 1);
+        return gone.includes(cohort.members[i]!.identity.id);
+      },
+    });
+    expect(opened!.participants.length).toBe(12);
+    expect([...opened!.sum]).toEqual([...plainSum(cohort, opened!.participants, 0)]);
+  });
+
   test('a group that gets too small is left out, the others are opened', async () => {
     const cohort = await openCohort({ participants: 12, maxGroup: 6 });
     let doomed: readonly string[] = [];
