@@ -43,7 +43,7 @@ export function selectLabelled(source: LabelledFeatures, indices: Int32Array | r
 }
 
 /** Each row divided by its Euclidean norm; a zero row stays zero. */
-export function normaliseRows(source: Features): Features {
+export function normaliseRows(source: Features): Features & { readonly data: Float64Array } {
   const { rows, columns } = source;
   const data = Float64Array.from(source.data);
   for (let i = 0; i < rows; i++) {

@@ -2,6 +2,7 @@
  * Weighted k-nearest-neighbour classification (Wu et al. 2018): cosine similarity, each neighbour votes for its class with
  * weight exp(similarity / temperature). Features are those of the frozen encoder, without projector.
  */
+import { blockedProduct } from './blocked-product.ts';
 import { type Features, type LabelledFeatures, normaliseRows } from './features.ts';
 
 export interface KnnOptions {
@@ -36,6 +37,9 @@ class Nearest {
   }
 }
 
+/** Queries whose similarities are computed at a time. */
+const TOGETHER = 256;
+
 /** Class of each query row by the vote of its nearest rows in `bank`; the smaller index where votes are equal. */
 export function knn(bank: LabelledFeatures, queries: Features, options: KnnOptions): Int32Array {
   const { columns, rows } = bank.features;
@@ -45,14 +49,16 @@ export function knn(bank: LabelledFeatures, queries: Features, options: KnnOptio
   const held = normaliseRows(bank.features).data;
   const asked = normaliseRows(queries).data;
   const predicted = new Int32Array(queries.rows);
-  for (let i = 0; i < queries.rows; i++) {
-    const nearest = new Nearest(Math.min(options.neighbours, rows));
-    for (let r = 0, k = 0; r < rows; r++) {
-      let similarity = 0;
-      for (let j = i * columns; j < (i + 1) * columns; j++, k++) similarity += asked[j]! * held[k]!;
-      nearest.offer(similarity, r);
+  for (let from = 0; from < queries.rows; from += TOGETHER) {
+    const some = asked.subarray(from * columns, (from + TOGETHER) * columns);
+    const count = some.length / columns;
+    const similarities = new Float64Array(count * rows);
+    blockedProduct(some, held, columns, similarities);
+    for (let i = 0; i < count; i++) {
+      const nearest = new Nearest(Math.min(options.neighbours, rows));
+      for (let r = 0; r < rows; r++) nearest.offer(similarities[i * rows + r]!, r);
+      predicted[from + i] = vote(nearest, bank.labels, options);
     }
-    predicted[i] = vote(nearest, bank.labels, options);
   }
   return predicted;
 }

@@ -13,9 +13,12 @@ export interface LbfgsOptions {
   readonly maxIterations?: number;
   /** Pairs of steps and gradient changes that are kept. */
   readonly memory?: number;
-  /** Divides a vector in place by an estimate of the Hessian, symmetric and positive definite; without it, the identity is scaled. */
-  readonly precondition?: (vector: Float64Array) => void;
+  /** Asked before each iteration, when the objective was last evaluated where that begins; without it, the identity is scaled. */
+  readonly precondition?: (iteration: number) => Division;
 }
+
+/** Divides a vector in place by an estimate of the Hessian, symmetric and positive definite. */
+export type Division = (vector: Float64Array) => void;
 
 export interface Minimum {
   readonly x: Float64Array;
@@ -52,11 +55,7 @@ interface Pair {
 }
 
 /** The two-loop recursion: −H·gradient, H the inverse Hessian approximated from `pairs` (oldest first). */
-function direction(
-  gradient: Float64Array,
-  pairs: readonly Pair[],
-  precondition: (v: Float64Array) => void,
-): Float64Array {
+function direction(gradient: Float64Array, pairs: readonly Pair[], divide: Division): Float64Array {
   const d = gradient.map((g) => -g);
   const alphas = new Float64Array(pairs.length);
   for (let i = pairs.length - 1; i >= 0; i--) {
@@ -64,11 +63,11 @@ function direction(
     alphas[i] = rho * dot(step, d);
     addScaled(d, -alphas[i]!, change);
   }
-  precondition(d);
+  divide(d);
   const last = pairs.at(-1);
   if (last) {
     const divided = last.change.slice();
-    precondition(divided);
+    divide(divided);
     const scale = 1 / (last.rho * dot(last.change, divided));
     for (let i = 0; i < d.length; i++) d[i]! *= scale;
   }
@@ -106,7 +105,7 @@ function lineSearch(f: Objective, from: Point, d: Float64Array, first: number): 
 
 /** Minimises `f` from `start`, which is left as it is. */
 export function minimise(f: Objective, start: Float64Array, options: LbfgsOptions = {}): Minimum {
-  const { tolerance = 1e-6, maxIterations = 2000, memory = 12, precondition = () => {} } = options;
+  const { tolerance = 1e-6, maxIterations = 2000, memory = 12, precondition = () => () => {} } = options;
   const gradient = new Float64Array(start.length);
   let point: Point = { x: start.slice(), gradient, value: f(start, gradient) };
   let pairs: Pair[] = [];
@@ -114,7 +113,7 @@ export function minimise(f: Objective, start: Float64Array, options: LbfgsOption
   while (iterations < maxIterations && largest(point.gradient) > tolerance) {
     const scaled = pairs.length > 0 || options.precondition !== undefined;
     const first = scaled ? 1 : 1 / Math.sqrt(dot(point.gradient, point.gradient));
-    const next = lineSearch(f, point, direction(point.gradient, pairs, precondition), first);
+    const next = lineSearch(f, point, direction(point.gradient, pairs, precondition(iterations)), first);
     if (!next && pairs.length === 0) break;
     if (!next) {
       pairs = [];

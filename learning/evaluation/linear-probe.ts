@@ -5,11 +5,12 @@
  * Solved in principal coordinates, where it is the same problem (the minimiser lies in the span of the rows, and orthonormal axes
  * leave the penalty as it is) with as few variables as there are rows or columns, and a curvature of which a diagonal says much.
  */
+import { curvature } from './curvature.ts';
 import type { Features, LabelledFeatures } from './features.ts';
 import { minimise } from './lbfgs.ts';
 import { type PrincipalCoordinates, principalCoordinates } from './principal-coordinates.ts';
 import { multiplyTransposed } from './products.ts';
-import { BIAS_PENALTY, type SoftmaxLoss, softmaxLoss } from './softmax-loss.ts';
+import { softmaxLoss } from './softmax-loss.ts';
 import { type Standardisation, standardise, statisticsOf } from './standardise.ts';
 
 /** A linear classifier on the features as they were given: score_c(x) = weights[c]·x + bias[c]. */
@@ -52,26 +53,6 @@ function prepare({ features, labels }: LabelledFeatures, classes: number): Prepa
   return { train: { features: principal.coordinates, labels }, statistics, principal };
 }
 
-/**
- * Divides variables by the diagonal of h·XᵀX/rows + penalty, in place, h being the mean of p·(1 − p): the Hessian as it would be if
- * the model were as sure of every row. A bias's curvature is h.
- */
-function curvature(
-  { train: { features }, principal: { squares } }: Prepared,
-  { spread }: SoftmaxLoss,
-  classes: number,
-  penalty: number,
-): (variables: Float64Array) => void {
-  const inverse = new Float64Array(squares.length);
-  return (variables) => {
-    const h = spread();
-    for (let j = 0; j < inverse.length; j++) inverse[j] = 1 / ((h * squares[j]!) / features.rows + penalty);
-    let at = 0;
-    for (let c = 0; c < classes; c++) for (let j = 0; j < inverse.length; j++) variables[at++]! *= inverse[j]!;
-    while (at < variables.length) variables[at++]! /= h + BIAS_PENALTY;
-  };
-}
-
 /** Pairs that L-BFGS keeps: more of them save iterations, and cost little where there are many rows to go through. */
 const memoryFor = (rows: number): number => Math.min(100, Math.max(12, Math.floor(rows / 10)));
 
@@ -88,12 +69,12 @@ function solve(
 ): Solution {
   if (!(penalty > 0)) throw new RangeError('linearProbe: the penalty must be positive');
   const { train, statistics, principal } = prepared;
-  const inner = train.features.columns;
+  const { columns: inner, rows, data: coordinates } = principal.coordinates;
   const objective = softmaxLoss(train, classes, penalty);
   const minimum = minimise(objective, start ?? new Float64Array(classes * (inner + 1)), {
     tolerance,
-    memory: memoryFor(train.features.rows),
-    precondition: curvature(prepared, objective, classes, penalty),
+    memory: memoryFor(rows),
+    precondition: curvature({ rows, coordinates, squares: principal.squares, classes, penalty }, objective),
   });
   const weights = principal.expand(minimum.x.slice(0, classes * inner), classes);
   const bias = minimum.x.slice(classes * inner);

@@ -3,15 +3,16 @@
  * XᵀX is diagonal there, and what does not vary is left out, so that few rows need few coordinates. Axes are orthonormal: lengths,
  * and a penalty on them, stay as they are.
  */
+import { blockedProduct } from './blocked-product.ts';
 import type { Features } from './features.ts';
 import { gram } from './gram.ts';
-import { multiplyTransposed, transpose } from './products.ts';
+import { transpose } from './products.ts';
 import { symmetricEigen } from './symmetric-eigen.ts';
 
 export interface PrincipalCoordinates {
   /** [rows, rank]; X = coordinates · axes. */
   readonly coordinates: Features & { readonly data: Float64Array };
-  /** Per coordinate, its sum of squares over the rows: the diagonal of XᵀX. */
+  /** Per coordinate, its sum of squares over the rows: the diagonal of XᵀX, largest first. */
   readonly squares: Float64Array;
   /** Vectors [count, rank] in these coordinates → the same vectors in the original columns [count, columns]. */
   expand(vectors: Float64Array, count: number): Float64Array;
@@ -26,7 +27,9 @@ export function principalCoordinates(features: Features): PrincipalCoordinates {
   const n = Math.min(rows, columns);
   const { values, vectors } = symmetricEigen(gram(features), n);
   const least = NOTHING * values.reduce((most, value) => Math.max(most, value), 0);
-  const kept = Array.from(values.keys()).filter((k) => values[k]! > least);
+  const kept = Array.from(values.keys())
+    .filter((k) => values[k]! > least)
+    .sort((a, b) => values[b]! - values[a]!);
   const rank = kept.length;
   const squares = Float64Array.from(kept, (k) => values[k]!);
   const basis = new Float64Array(rank * n); // [rank, n]
@@ -36,10 +39,10 @@ export function principalCoordinates(features: Features): PrincipalCoordinates {
   const inBasis = transpose(basis, rank, n); // [n, rank]
   if (columns <= rows) {
     const data = new Float64Array(rows * rank);
-    multiplyTransposed(x, basis, columns, data);
+    blockedProduct(x, basis, columns, data);
     const expand = (v: Float64Array, count: number): Float64Array => {
       const out = new Float64Array(count * columns);
-      multiplyTransposed(v, inBasis, rank, out);
+      blockedProduct(v, inBasis, rank, out);
       return out;
     };
     return { coordinates: { rows, columns: rank, data }, squares, expand };
@@ -50,14 +53,14 @@ export function principalCoordinates(features: Features): PrincipalCoordinates {
   const xTransposed = transpose(x, rows, columns);
   const expand = (v: Float64Array, count: number): Float64Array => {
     const overRows = new Float64Array(count * rows);
-    multiplyTransposed(
+    blockedProduct(
       v.map((value, at) => value / roots[at % rank]!),
       inBasis,
       rank,
       overRows,
     );
     const out = new Float64Array(count * columns);
-    multiplyTransposed(overRows, xTransposed, rows, out);
+    blockedProduct(overRows, xTransposed, rows, out);
     return out;
   };
   return { coordinates: { rows, columns: rank, data }, squares, expand };

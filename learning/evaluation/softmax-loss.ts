@@ -27,6 +27,8 @@ function softmaxRow(scores: Float64Array, at: number, classes: number, label: nu
 export interface SoftmaxLoss extends Objective {
   /** Mean of p·(1 − p) over rows and classes where the loss was evaluated last: how much its curvature is of that of all rows alike. */
   spread(): number;
+  /** [rows, classes], there; overwritten by the next evaluation. */
+  readonly probabilities: Float64Array;
 }
 
 /** @returns the objective over [classes · columns + classes] variables */
@@ -68,5 +70,5 @@ export function softmaxLoss({ features, labels }: LabelledFeatures, classes: num
     }
     return loss;
   };
-  return Object.assign(objective, { spread: () => spread / (rows * classes) });
+  return Object.assign(objective, { spread: () => spread / (rows * classes), probabilities: scores });
 }
