@@ -24,7 +24,7 @@ const TARGET = ['target-encoder', 'target-projector'] as const;
 const schema = z.strictObject({
   name: z.literal('byol'),
   /** Of the target's moving average at the start of the run; it rises to 1 along half a cosine. */
-  momentum: z.number().min(0).max(1).default(0.99),
+  momentum: z.number().min(0).max(1).default(0.95),
   projector: batchNormProjector,
   predictor: predictorSchema(256),
 });
