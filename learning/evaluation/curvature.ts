@@ -5,6 +5,7 @@
 import { squareProduct } from './blocked-product.ts';
 import { factorise, solveInPlace } from './cholesky.ts';
 import type { Division } from './lbfgs.ts';
+import { transpose } from './products.ts';
 import { BIAS_PENALTY, type SoftmaxLoss } from './softmax-loss.ts';
 import { symmetricEigen } from './symmetric-eigen.ts';
 
@@ -26,7 +27,7 @@ const MANY_ROWS = 1000;
 /** Iterations at which that estimate is made. Later ones have seen enough themselves. */
 const ESTIMATED = [0, 20];
 /** The dearer estimate costs about as much as so many evaluations. */
-const EVALUATIONS = 6;
+const EVALUATIONS = 5;
 
 export function curvature(input: CurvatureInput, loss: SoftmaxLoss): Curvature {
   return input.rows < MANY_ROWS ? diagonalCurvature(input, loss) : blockCurvature(input, loss);
@@ -65,6 +66,7 @@ interface Direction {
 function blockCurvature(input: CurvatureInput, loss: SoftmaxLoss): Curvature {
   const rank = input.squares.length;
   const few = Math.min(rank, Math.floor(Math.sqrt(4 * EVALUATIONS * rank)));
+  const columns = transpose(firstOf(input, few), input.rows, few);
   let directions: readonly Direction[] = [];
   const divide = (variables: Float64Array): void => {
     const given = variables.slice();
@@ -72,7 +74,7 @@ function blockCurvature(input: CurvatureInput, loss: SoftmaxLoss): Curvature {
     for (const direction of directions) divideAlong(direction, given, variables, few);
   };
   return (iteration) => {
-    if (ESTIMATED.includes(iteration)) directions = directionsOf(input, loss, few);
+    if (ESTIMATED.includes(iteration)) directions = directionsOf(input, loss, columns);
     return divide;
   };
 }
@@ -94,10 +96,17 @@ function divideAlong({ axis, factor, rest }: Direction, given: Float64Array, int
   });
 }
 
-function directionsOf(input: CurvatureInput, loss: SoftmaxLoss, few: number): Direction[] {
-  const { rows, coordinates, squares, classes, penalty } = input;
-  const { probabilities } = loss;
-  const rank = squares.length;
+/** [rows, few]: the coordinates that vary most. */
+function firstOf({ rows, coordinates, squares }: CurvatureInput, few: number): Float64Array {
+  const out = new Float64Array(rows * few);
+  for (let i = 0; i < rows; i++) out.set(coordinates.subarray(i * squares.length, i * squares.length + few), i * few);
+  return out;
+}
+
+/** @param columns [few, rows], the coordinates that vary most */
+function directionsOf(input: CurvatureInput, { probabilities }: SoftmaxLoss, columns: Float64Array): Direction[] {
+  const { rows, squares, classes, penalty } = input;
+  const few = columns.length / rows;
   const axes = symmetricEigen(meanCovariance(probabilities, rows, classes), classes).vectors;
   const scaled = new Float64Array((few + 1) * rows); // [1 + few, rows]
   return Array.from({ length: classes }, (_, k) => {
@@ -105,10 +114,11 @@ function directionsOf(input: CurvatureInput, loss: SoftmaxLoss, few: number): Di
     let sum = 0;
     for (let i = 0; i < rows; i++) {
       const weight = variance(probabilities, i * classes, axis) / rows;
-      const root = Math.sqrt(weight);
       sum += weight;
-      scaled[i] = root;
-      for (let j = 0; j < few; j++) scaled[(j + 1) * rows + i] = root * coordinates[i * rank + j]!;
+      scaled[i] = Math.sqrt(weight);
+    }
+    for (let at = 0, from = rows; at < columns.length; from += rows) {
+      for (let i = 0; i < rows; i++) scaled[from + i] = scaled[i]! * columns[at++]!;
     }
     const block = squareProduct(scaled, rows);
     for (let j = 0; j <= few; j++) block[j * (few + 2)]! += j === 0 ? BIAS_PENALTY : penalty;

@@ -10,6 +10,8 @@ export type Objective = (x: Float64Array, gradient: Float64Array) => number;
 export interface LbfgsOptions {
   /** Converged when the largest absolute component of the gradient is at most this. */
   readonly tolerance?: number;
+  /** Converged also when a step promises to lower the value by no more than this; 0: never. */
+  readonly gain?: number;
   readonly maxIterations?: number;
   /** Pairs of steps and gradient changes that are kept. */
   readonly memory?: number;
@@ -105,15 +107,19 @@ function lineSearch(f: Objective, from: Point, d: Float64Array, first: number): 
 
 /** Minimises `f` from `start`, which is left as it is. */
 export function minimise(f: Objective, start: Float64Array, options: LbfgsOptions = {}): Minimum {
-  const { tolerance = 1e-6, maxIterations = 2000, memory = 12, precondition = () => () => {} } = options;
+  const { tolerance = 1e-6, gain = 0, maxIterations = 2000, memory = 12, precondition = () => () => {} } = options;
   const gradient = new Float64Array(start.length);
   let point: Point = { x: start.slice(), gradient, value: f(start, gradient) };
   let pairs: Pair[] = [];
   let iterations = 0;
+  let settled = false;
   while (iterations < maxIterations && largest(point.gradient) > tolerance) {
     const scaled = pairs.length > 0 || options.precondition !== undefined;
     const first = scaled ? 1 : 1 / Math.sqrt(dot(point.gradient, point.gradient));
-    const next = lineSearch(f, point, direction(point.gradient, pairs, precondition(iterations)), first);
+    const d = direction(point.gradient, pairs, precondition(iterations));
+    settled = scaled && -dot(point.gradient, d) / 2 < gain; // ½·gᵀ·H⁻¹·g: how far a paraboloid's lowest point is below
+    if (settled) break;
+    const next = lineSearch(f, point, d, first);
     if (!next && pairs.length === 0) break;
     if (!next) {
       pairs = [];
@@ -128,5 +134,5 @@ export function minimise(f: Objective, start: Float64Array, options: LbfgsOption
     iterations++;
   }
   const gradientNorm = largest(point.gradient);
-  return { x: point.x, value: point.value, iterations, gradientNorm, converged: gradientNorm <= tolerance };
+  return { x: point.x, value: point.value, iterations, gradientNorm, converged: settled || gradientNorm <= tolerance };
 }

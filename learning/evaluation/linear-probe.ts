@@ -33,7 +33,7 @@ export interface ProbeOptions {
   readonly classes: number;
   /** L2 penalty on the weights of standardised features; > 0. The bias is (all but) free. */
   readonly penalty: number;
-  /** Convergence: largest component of the gradient. */
+  /** Convergence: largest component of the gradient. Without it, 1e-6, or where no step promises to lower the loss by `GAIN`. */
   readonly tolerance?: number;
 }
 
@@ -53,6 +53,9 @@ function prepare({ features, labels }: LabelledFeatures, classes: number): Prepa
   return { train: { features: principal.coordinates, labels }, statistics, principal };
 }
 
+/** A lower loss than this is no other probe: ½·E[δᵀ(diag p − ppᵀ)δ] of scores δ away, and scores are some units. */
+const GAIN = 1e-10;
+
 /** Pairs that L-BFGS keeps: more of them save iterations, and cost little where there are many rows to go through. */
 const memoryFor = (rows: number): number => Math.min(100, Math.max(12, Math.floor(rows / 10)));
 
@@ -62,17 +65,13 @@ interface Solution {
   readonly variables: Float64Array;
 }
 
-function solve(
-  prepared: Prepared,
-  { classes, penalty, tolerance = 1e-6 }: ProbeOptions,
-  start?: Float64Array,
-): Solution {
+function solve(prepared: Prepared, { classes, penalty, tolerance }: ProbeOptions, start?: Float64Array): Solution {
   if (!(penalty > 0)) throw new RangeError('linearProbe: the penalty must be positive');
   const { train, statistics, principal } = prepared;
   const { columns: inner, rows, data: coordinates } = principal.coordinates;
   const objective = softmaxLoss(train, classes, penalty);
   const minimum = minimise(objective, start ?? new Float64Array(classes * (inner + 1)), {
-    tolerance,
+    ...(tolerance === undefined ? { gain: GAIN } : { tolerance }),
     memory: memoryFor(rows),
     precondition: curvature({ rows, coordinates, squares: principal.squares, classes, penalty }, objective),
   });
