@@ -1,13 +1,23 @@
 /** Answers the requests of participants that have joined: what they pull, and what belongs to the attempt that is under way. */
 import { TacitError } from '../protocol/errors.ts';
-import { RECORDS_AT_ONCE } from '../protocol/messages.ts';
+import { type ClientMessage, RECORDS_AT_ONCE, type ServerMessage } from '../protocol/messages.ts';
 import type { Link } from '../protocol/transcript.ts';
 import type { BlobShelf } from '../protocol/transfer.ts';
 import type { Attempt } from './attempt.ts';
 import { accept, answer, commit, decline, put, upload } from './attempt-requests.ts';
 import type { Participant } from './participants.ts';
-import type { Reply, RoundRequest } from './session.ts';
 import type { TransferBudget } from './transfer-budget.ts';
+
+export interface Reply {
+  readonly message: ServerMessage;
+  readonly body?: Uint8Array;
+}
+
+/** Requests that belong to rounds; each is answered by a reply or a coded error. */
+export type RoundRequest = Extract<
+  ClientMessage,
+  { type: 'accept' | 'decline' | 'ask' | 'upload' | 'put' | 'commit' | 'answer' | 'history' }
+>;
 
 export interface RequestContext {
   readonly shelf: BlobShelf;

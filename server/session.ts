@@ -5,40 +5,18 @@
  */
 import type { Decoded } from '../protocol/codec.ts';
 import { asTacitError, type ErrorCode, TacitError } from '../protocol/errors.ts';
-import {
-  authStatement,
-  type Handshake,
-  participantId,
-  verifyStatement,
-  welcomeStatement,
-} from '../protocol/identity.ts';
-import {
-  type Capabilities,
-  type ClientMessage,
-  type ClientMessageOf,
-  PROTOCOL_VERSION,
-  type ServerMessage,
-} from '../protocol/messages.ts';
+import { participantId } from '../protocol/identity.ts';
+import type { ClientMessage, ClientMessageOf } from '../protocol/messages.ts';
 import { type CoordinatorPeer, coordinatorPeer } from '../protocol/peer.ts';
-import { suitesOf } from '../protocol/plan-privacy.ts';
 import type { CertificateCheck } from '../protocol/secagg/contracts.ts';
 import { type Connection, LIMITS } from '../protocol/transport.ts';
 import type { Clock } from './clock.ts';
 import type { Federation } from './federation.ts';
 import type { Participant, Participants } from './participants.ts';
 import { type Rate, type TokenBucket, tokenBucket } from './rate-limit.ts';
+import type { Reply, RoundRequest } from './requests.ts';
+import { checkIdentity, type Greeted, greet, joined, type RunStanding, SUPPORTED_VERSIONS } from './sign-in.ts';
 import { metered, type Traffic } from './traffic.ts';
-
-export interface Reply {
-  readonly message: ServerMessage;
-  readonly body?: Uint8Array;
-}
-
-/** Requests that belong to rounds; each is answered by a reply or a coded error. */
-export type RoundRequest = Extract<
-  ClientMessage,
-  { type: 'accept' | 'decline' | 'ask' | 'upload' | 'put' | 'commit' | 'answer' | 'history' }
->;
 
 export interface SessionContext {
   readonly federation: Federation;
@@ -48,13 +26,11 @@ export interface SessionContext {
   /** Refuses certificates, when the plan admits participants with one only. */
   readonly checkCertificate: CertificateCheck | undefined;
   /** How far the run has come, for `joined`. */
-  readonly standing: () => { readonly round: number; readonly head: Uint8Array; readonly finished: boolean };
+  readonly standing: () => RunStanding;
   readonly serve: (participant: Participant, request: RoundRequest, body: Uint8Array | undefined) => Promise<Reply>;
   readonly onRefused: (participant: Participant, request: string, code: ErrorCode) => void;
   readonly onDropped: (remote: string, error: TacitError) => void;
 }
-
-export const SUPPORTED_VERSIONS: readonly number[] = [PROTOCOL_VERSION];
 
 /** How long a connection may take to join. */
 const JOIN_WITHIN_MS = 20_000;
@@ -67,7 +43,7 @@ const MAX_STRIKES = 20;
 
 type State =
   | { readonly stage: 'connected' }
-  | { readonly stage: 'greeted'; readonly handshake: Handshake; readonly capabilities: Capabilities }
+  | ({ readonly stage: 'greeted' } & Greeted)
   | { readonly stage: 'identified' | 'joined'; readonly participant: Participant }
   | { readonly stage: 'ended' };
 
@@ -183,20 +159,20 @@ function checkRate(session: Session, message: ClientMessage): void {
   throw new TacitError('wire/rate-limited', 'too many requests', { retryAfterMs: waitMs });
 }
 
-function respond(session: Session, message: ClientMessage, body: Uint8Array | undefined): Promise<Reply> {
+async function respond(session: Session, message: ClientMessage, body: Uint8Array | undefined): Promise<Reply> {
   const { state, context } = session;
   switch (message.type) {
     case 'hello':
-      if (state.stage === 'connected') return greet(session, message);
+      if (state.stage === 'connected') return onHello(session, message);
       break;
     case 'identify':
-      if (state.stage === 'greeted') return identify(session, state, message);
+      if (state.stage === 'greeted') return onIdentify(session, state, message);
       break;
     case 'join':
-      if (state.stage === 'identified') return join(session, state.participant, message);
+      if (state.stage === 'identified') return onJoin(session, state.participant, message);
       break;
     case 'bye':
-      return Promise.resolve({ message: { type: 'ok', re: message.id } });
+      return { message: { type: 'ok', re: message.id } };
     default:
       if (state.stage === 'joined') return context.serve(state.participant, message, body);
       throw new TacitError('auth/not-identified', `"${message.type}" before joining`);
@@ -211,44 +187,20 @@ function afterReply(session: Session, message: ClientMessage): void {
   if (message.type === 'join' && state.stage === 'joined') context.participants.join(state.participant);
 }
 
-async function greet(session: Session, message: ClientMessageOf<'hello'>): Promise<Reply> {
-  const { crypto, identity, plan } = session.context.federation;
-  const version = SUPPORTED_VERSIONS.filter((known) => message.versions.includes(known)).sort((a, b) => b - a)[0];
-  if (version === undefined) {
-    throw new TacitError('wire/unsupported-version', `versions ${SUPPORTED_VERSIONS.join(', ')} are spoken here`);
-  }
-  const handshake: Handshake = {
-    versions: message.versions,
-    version,
-    clientNonce: message.nonce,
-    serverNonce: crypto.randomBytes(32),
-    serverKey: identity.publicKey,
-    task: plan.task,
-  };
-  const signature = await identity.sign(welcomeStatement(handshake));
+async function onHello(session: Session, message: ClientMessageOf<'hello'>): Promise<Reply> {
+  const { handshake, reply } = await greet(session.context.federation, message);
   session.state = { stage: 'greeted', handshake, capabilities: message.capabilities };
-  const { serverKey, serverNonce: nonce, task } = handshake;
-  return { message: { type: 'welcome', re: message.id, version, serverKey, nonce, task, signature } };
+  return reply;
 }
 
-async function identify(
-  session: Session,
-  { handshake, capabilities }: Extract<State, { stage: 'greeted' }>,
-  message: ClientMessageOf<'identify'>,
-): Promise<Reply> {
+async function onIdentify(session: Session, greeted: Greeted, message: ClientMessageOf<'identify'>): Promise<Reply> {
   const { context, peer } = session;
-  const { crypto, plan } = context.federation;
-  await verifyStatement(crypto, message.identity, authStatement(handshake, message.identity), message.signature);
-  await context.checkCertificate?.(message.identity, message.certificate);
-  const suites = suitesOf(plan);
-  if (suites.length > 0 && !suites.some((suite) => capabilities.suites.includes(suite))) {
-    throw new TacitError('wire/no-common-suite', `the plan admits ${suites.join(', ')} only`);
-  }
+  await checkIdentity(context, greeted, message);
   if (session.state.stage !== 'greeted') throw new TacitError('net/closed', 'the connection has ended');
   const participant: Participant = {
     id: participantId(message.identity),
     publicKey: message.identity,
-    capabilities,
+    capabilities: greeted.capabilities,
     remote: peer.connection.remote,
     notify: (notice, noticeBody) => {
       if (notice.type === 'offer') session.bucket = tokenBucket(REQUEST_RATE);
@@ -262,26 +214,8 @@ async function identify(
   return { message: { type: 'identified', re: message.id, admitted: true } };
 }
 
-async function join(session: Session, participant: Participant, message: ClientMessageOf<'join'>): Promise<Reply> {
-  const { federation, standing } = session.context;
-  const { plan, planRef, planSignature, aggregator, aggregatorSignature } = federation;
-  if (message.task !== plan.task) {
-    throw new TacitError('wire/unexpected', `there is no task "${message.task}" here, only "${plan.task}"`);
-  }
+function onJoin(session: Session, participant: Participant, message: ClientMessageOf<'join'>): Reply {
+  const reply = joined(session.context.federation, session.context.standing(), message);
   session.state = { stage: 'joined', participant };
-  const { round, head, finished } = standing();
-  return {
-    message: {
-      type: 'joined',
-      re: message.id,
-      planHash: planRef.hash,
-      planBytes: planRef.bytes,
-      planSignature,
-      aggregatorKey: aggregator.publicKey,
-      aggregatorSignature,
-      round,
-      head,
-      finished,
-    },
-  };
+  return reply;
 }
