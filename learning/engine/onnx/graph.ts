@@ -72,9 +72,13 @@ export interface GraphBuilder {
     domain?: Domain,
   ): Value[];
   typeOf(value: Value): ValueType;
+  /** Undefined for what is not known when the graph is made. */
   constantOf(value: Value): Constant | undefined;
   finish(outputs: Graph['outputs']): Graph;
 }
+
+export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((d, i) => d === b[i]);
 
 export const float32Type = (shape: readonly number[]): ValueType => ({ dtype: 'float32', shape });
 

@@ -8,7 +8,7 @@
  */
 import type { Graph, Value } from '../onnx/graph.ts';
 import { type BlockedLayout, blockedLayout, isBlocked, type Size4 } from './blocked-layout.ts';
-import { type ConvGeometry, geometryOf } from './lower-convolution.ts';
+import { BEFORE_FIRST, type ConvGeometry, geometryOf, unreached } from './lower-convolution.ts';
 import { type Rewrite, rebuild, type Site } from './rebuild.ts';
 
 /** ONNX's filters [o, c, kh, kw] as [kh, kw, c, o], which is how our weights are held: the transposes meet and vanish. */
@@ -48,8 +48,7 @@ function residues(size: number, out: number, kernel: number, stride: number, pad
 function tapsOf({ g }: Site, l: BlockedLayout, filter: Value, stride: number, axes: readonly Residue[]) {
   const [, , c, o] = l.shapeOf(filter);
   const from = axes.map(({ taps }) => taps[0]!);
-  // A last tap below the stride has no predecessor: the slice runs out of the front.
-  const to = axes.map(() => -1_000_000);
+  const to = axes.map(() => BEFORE_FIRST);
   const steps = g.ints([-stride, -stride]);
   const [h, w] = axes.map(({ taps }) => taps.length) as [number, number];
   const taps = l.node('Slice', [filter, g.ints(from), g.ints(to), g.ints([0, 1]), steps], [h, w, c, o]);
@@ -127,15 +126,15 @@ function filterGradient(site: Site, l: BlockedLayout, block: number, shape: Size
   const { g, node } = site;
   const [x, dy] = node.inputs as [Value, Value];
   const [o, c, kh, kw] = shape;
-  const { strides, pads, dilations, group } = geometryOf(node.attributes);
+  const geometry = geometryOf(node.attributes);
+  const { strides, pads, dilations, group } = geometry;
   const [n, , outH, outW] = l.shapeOf(dy);
   // A kernel of one tap is a plain product of matrices.
   if (group !== 1 || kh * kw === 1 || !isBlocked(o, block) || !isBlocked(n, block)) return undefined;
   const [, , height, width] = l.shapeOf(x);
-  const unseen = (size: number, out: number, k: number, axis: 0 | 1): number =>
-    size + pads[axis] + pads[(axis + 2) as 2 | 3] - ((out - 1) * strides[axis] + (k - 1) * dilations[axis] + 1);
-  // Rows that no window reached would be taken for further taps.
-  if (unseen(height, outH, kh, 0) >= dilations[0] || unseen(width, outW, kw, 1) >= dilations[1]) return undefined;
+  // rows that no window reached would be taken for further taps
+  const rest = [unreached(geometry, 0, height, outH, kh), unreached(geometry, 1, width, outW, kw)];
+  if (rest.some((count, axis) => count >= dilations[axis]!)) return undefined;
   const pictures = exchangedPictures(site, l, x, pads, block);
   const options = { strides: dilations, dilations: strides, kernel: [outH, outW] };
   const dw = l.fromBlocked(l.convolve(pictures, pictureFilter(l, dy, block), [c, o, kh, kw], options));

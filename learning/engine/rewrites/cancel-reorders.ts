@@ -2,15 +2,13 @@
  * Moves reorders out of the blocked layout downwards, through operators that work element by element, until they meet a
  * reorder into it and both vanish. A region of convolutions so stays blocked from end to end.
  */
-import type { Graph, Value, ValueType } from '../onnx/graph.ts';
+import { ABSENT, type Graph, sameShape, type Value, type ValueType } from '../onnx/graph.ts';
 import { BLOCKED, blockedLayout, type Size4 } from './blocked-layout.ts';
+import { FLOAT_FUNCTIONS } from './operators.ts';
 import { type Rewrite, rebuild, type Site } from './rebuild.ts';
 
-/** Operators from floats to floats, of the same shape. */
-const UNARY = new Set('Relu Neg Exp Log Sqrt Reciprocal Abs Sign Erf Tanh Sigmoid HardSigmoid Clip'.split(' '));
+/** Operators over floats of which each may have any order, if all have the same. */
 const BINARY = new Set('Add Sub Mul Div Max Min Sum'.split(' '));
-
-const sameShape = (a: readonly number[], b: readonly number[]): boolean => a.join() === b.join();
 
 /** The blocked value behind a reordered one. */
 function blockedOf({ producer }: Site, value: Value): Value | undefined {
@@ -56,9 +54,9 @@ function scaled(site: Site, type: ValueType, block: number): Value | undefined {
 function pooled(site: Site, type: ValueType, block: number): Value | undefined {
   const { g, node, constant } = site;
   const x = blockedOf(site, node.inputs[0]!);
-  const axes = constant(node.inputs[1] ?? -1);
-  if (x === undefined || node.op !== 'ReduceMean' || !axes || Array.from(axes.data, Number).join() !== '2,3')
-    return undefined;
+  const axes = constant(node.inputs[1] ?? ABSENT);
+  const overPositions = axes && Array.from(axes.data, Number).join() === '2,3';
+  if (x === undefined || node.op !== 'ReduceMean' || !overPositions) return undefined;
   const l = blockedLayout(g, block);
   return l.reshape(l.mean(x), type.shape);
 }
@@ -73,7 +71,7 @@ export const cancelReorders =
       const type = graph.types.get(node.outputs[0]!)!;
       let value: Value | undefined;
       if (node.domain === BLOCKED && node.op === 'ReorderInput') value = blockedOf(site, node.inputs[0]!);
-      if (node.domain === '' && UNARY.has(node.op)) value = throughUnary(site, type, block);
+      if (node.domain === '' && FLOAT_FUNCTIONS.has(node.op)) value = throughUnary(site, type, block);
       if (node.domain === '' && BINARY.has(node.op))
         value = throughBinary(site, type, block) ?? scaled(site, type, block);
       if (node.domain === '') value ??= pooled(site, type, block);

@@ -2,7 +2,7 @@
  * Sums over the rows of a matrix as a product with a row of ones: ONNX Runtime's ReduceSum adds across rows one number at a
  * time, and takes five to ten times as long as its product of a vector and a matrix.
  */
-import type { Graph } from '../onnx/graph.ts';
+import { ABSENT, type Graph } from '../onnx/graph.ts';
 import { rebuild } from './rebuild.ts';
 
 export function sumColumnsByProduct(graph: Graph): Graph {
@@ -10,7 +10,7 @@ export function sumColumnsByProduct(graph: Graph): Graph {
     if (node.op !== 'ReduceSum') return undefined;
     const type = graph.types.get(node.outputs[0]!)!;
     const { shape } = g.typeOf(node.inputs[0]!);
-    const axes = constant(node.inputs[1] ?? -1);
+    const axes = constant(node.inputs[1] ?? ABSENT);
     const [rows, columns] = shape;
     const alongRows = shape.length === 2 && axes?.data.length === 1 && Number(axes.data[0]) === 0;
     if (!alongRows || type.dtype !== 'float32' || rows === undefined || columns === undefined) return undefined;

@@ -1,18 +1,20 @@
 /**
  * Arithmetic with constants: multiplication by one and addition of zero vanish, a tensor of equal numbers becomes a scalar that
- * broadcasts, and shapes and casts of constants are computed here. tfjs's tape produces all of these (`ones(shape)`, …).
+ * broadcasts, and what is reshaped, transposed or computed of constants is one. tfjs's tape produces all of these (`ones(shape)`, …).
  */
 import { sizeOf } from '../../../protocol/tensors.ts';
-import { type Constant, expand, type Graph, isUniform, type Value, type ValueType } from '../onnx/graph.ts';
+import {
+  ABSENT,
+  type Constant,
+  expand,
+  type Graph,
+  isUniform,
+  sameShape,
+  type Value,
+  type ValueType,
+} from '../onnx/graph.ts';
+import { BROADCASTING } from './operators.ts';
 import { rebuild, type Site } from './rebuild.ts';
-
-const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
-  a.length === b.length && a.every((d, i) => d === b[i]);
-
-/** Operators whose operands broadcast. */
-export const BROADCASTING: ReadonlySet<string> = new Set(
-  'Add Sub Mul Div Pow Max Min Where Equal Less LessOrEqual Greater GreaterOrEqual And Or Mod PRelu Sum'.split(' '),
-);
 
 /** The value in this shape, repeated where needed. */
 function inShape({ g }: Site, value: Value, type: ValueType): Value {
@@ -76,22 +78,18 @@ const FUNCTIONS: Readonly<Record<string, (x: number) => number>> = {
   Reciprocal: (x) => 1 / x,
 };
 
-/** Uniform float constants computed with, and constants reshaped. */
+/** Uniform float constants computed with, and constants reshaped, expanded and transposed. */
 function computed({ g, node, constant }: Site, type: ValueType): Value | undefined {
   const first = constant(node.inputs[0]!);
   if (!first) return undefined;
-  if (
-    node.op === 'Reshape' ||
-    (node.op === 'Expand' && isUniform(first)) ||
-    (node.op === 'Transpose' && isUniform(first))
-  )
-    return g.constant({ ...first, shape: type.shape });
+  const sameData = node.op === 'Reshape' || (isUniform(first) && (node.op === 'Expand' || node.op === 'Transpose'));
+  if (sameData) return g.constant({ ...first, shape: type.shape });
   if (node.op === 'Transpose') return g.constant(transposed(first, node.attributes.perm as readonly number[]));
   if (type.dtype !== 'float32' || !isUniform(first)) return undefined;
   const x = Number(first.data[0]);
   const one = FUNCTIONS[node.op];
   if (one) return g.constant({ ...type, data: Float32Array.of(one(x)) });
-  const second = constant(node.inputs[1] ?? -1);
+  const second = constant(node.inputs[1] ?? ABSENT);
   const two = ARITHMETIC[node.op];
   if (!two || !second || !isUniform(second) || first.dtype !== 'float32') return undefined;
   return g.constant({ ...type, data: Float32Array.of(two(x, Number(second.data[0]))) });
@@ -118,7 +116,10 @@ function transposed(constant: Constant, perm: readonly number[]): Constant {
 
 const STEP = { alpha: { float: 1e38 }, beta: { float: 0 } } as const;
 
-/** Cast(y > 0) of a relu's output y, in one vectorised pass: min(1, y·10³⁸). ONNX Runtime's Sign takes three times as long. */
+/**
+ * Cast(y > 0) of a relu's output y, in one vectorised pass: min(1, y·10³⁸), the same for every y that is not denormal.
+ * ONNX Runtime's Sign takes three times as long.
+ */
 function stepOfRelu({ g, node, producer, constant }: Site, type: ValueType): Value | undefined {
   if (node.op !== 'Cast' || type.dtype !== 'float32') return undefined;
   const compared = producer(node.inputs[0]!);

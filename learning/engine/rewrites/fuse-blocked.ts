@@ -2,7 +2,7 @@
  * A sum with, or a relu of, the result of a blocked convolution that nothing else reads becomes part of that convolution:
  * it writes what it has in its registers, instead of a pass of its own.
  */
-import { ABSENT, type Graph, type Node, type Value } from '../onnx/graph.ts';
+import { ABSENT, type Graph, type Node, sameShape, type Value } from '../onnx/graph.ts';
 import { BLOCKED } from './blocked-layout.ts';
 import { removeDeadNodes } from './dead-nodes.ts';
 import { rebuild, type Site } from './rebuild.ts';
@@ -40,7 +40,7 @@ function instead({ g, old }: Site, graph: Graph, conv: Node, changes: Partial<No
   const { shape } = g.typeOf(conv.outputs[0]!);
   const { inputs, attributes } = { ...conv, ...changes };
   const y = g.node('Conv', inputs, { ...type, shape }, attributes, BLOCKED);
-  return shape.join() === type.shape.join() ? y : g.node('Reshape', [y, g.ints(type.shape)], type);
+  return sameShape(shape, type.shape) ? y : g.node('Reshape', [y, g.ints(type.shape)], type);
 }
 
 function fuseSums(graph: Graph): Graph {
@@ -48,15 +48,15 @@ function fuseSums(graph: Graph): Graph {
   return rebuild(graph, (site) => {
     const { g, node, old } = site;
     if (node.op !== 'Add') return undefined;
-    const [shape, other] = node.inputs.map((value) => g.typeOf(value).shape.join());
-    if (shape !== other) return undefined;
+    const [shape, other] = node.inputs.map((value) => g.typeOf(value).shape) as [readonly number[], readonly number[]];
+    if (!sameShape(shape, other)) return undefined;
     for (const [i, value] of node.inputs.entries()) {
       const conv = once(old.inputs[i]!) ? openConvolution(site, value) : undefined;
       if (!conv || conv.inputs.length > 3) continue;
       const [x, filter, bias = ABSENT] = conv.inputs as [Value, Value, Value?];
       const type = g.typeOf(conv.outputs[0]!);
       const addend = node.inputs[1 - i]!;
-      const plus = type.shape.join() === shape ? addend : g.node('Reshape', [addend, g.ints(type.shape)], type);
+      const plus = sameShape(type.shape, shape) ? addend : g.node('Reshape', [addend, g.ints(type.shape)], type);
       return [instead(site, graph, conv, { inputs: [x, filter, bias, plus] })];
     }
     return undefined;

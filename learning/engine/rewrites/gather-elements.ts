@@ -3,14 +3,14 @@
  * times as long. Pixels of grey images are gathered like this.
  */
 import { sizeOf } from '../../../protocol/tensors.ts';
-import type { Graph } from '../onnx/graph.ts';
+import type { Graph, Value } from '../onnx/graph.ts';
 import { rebuild } from './rebuild.ts';
 
 export function gatherElements(graph: Graph): Graph {
   return rebuild(graph, ({ g, node }) => {
     if (node.op !== 'Gather' || node.attributes.axis !== 0) return undefined;
     const type = graph.types.get(node.outputs[0]!)!;
-    const [x, indices] = node.inputs as [number, number];
+    const [x, indices] = node.inputs as [Value, Value];
     const { dtype, shape } = g.typeOf(x);
     if (shape.length === 0 || sizeOf(shape) !== shape[0]) return undefined;
     const places = g.typeOf(indices);

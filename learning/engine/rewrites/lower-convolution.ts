@@ -4,6 +4,7 @@
  * output's gradient with the gathered columns of the input; of a depthwise one, a product and a sum for each tap.
  */
 import type { Attributes, Graph, Value } from '../onnx/graph.ts';
+import type { Size4 } from './blocked-layout.ts';
 import { rebuild, type Site } from './rebuild.ts';
 
 export interface ConvGeometry {
@@ -16,24 +17,27 @@ export interface ConvGeometry {
 
 export const geometryOf = (attributes: Attributes): ConvGeometry => attributes as unknown as ConvGeometry;
 
-type Size4 = readonly [number, number, number, number];
+/** Rows (axis 0) or columns (axis 1) at the end of a padded image that no window reached, because the strides did not divide evenly. */
+export function unreached(
+  { strides, pads, dilations }: ConvGeometry,
+  axis: 0 | 1,
+  size: number,
+  out: number,
+  kernel: number,
+): number {
+  const padded = size + pads[axis] + pads[(axis + 2) as 2 | 3];
+  return padded - ((out - 1) * strides[axis] + (kernel - 1) * dilations[axis] + 1);
+}
 
 /** dx from dy and the filter. */
 function gradInput({ g, node }: Site, shape: Size4): Value {
   const [dy, filter] = node.inputs as [Value, Value];
-  const { strides, pads, dilations, group } = geometryOf(node.attributes);
+  const geometry = geometryOf(node.attributes);
+  const { strides, pads, dilations, group } = geometry;
   const [, , outH, outW] = g.typeOf(dy).shape as Size4;
   const [, , kh, kw] = g.typeOf(filter).shape as Size4;
-  // Rows that no window reached, because the strides did not divide evenly.
-  const rest = (size: number, out: number, k: number, axis: 0 | 1): number =>
-    size + pads[axis] + pads[(axis + 2) as 2 | 3] - ((out - 1) * strides[axis] + (k - 1) * dilations[axis] + 1);
-  const attributes = {
-    strides,
-    pads,
-    dilations,
-    group,
-    output_padding: [rest(shape[2], outH, kh, 0), rest(shape[3], outW, kw, 1)],
-  };
+  const rest = [unreached(geometry, 0, shape[2], outH, kh), unreached(geometry, 1, shape[3], outW, kw)];
+  const attributes = { strides, pads, dilations, group, output_padding: rest };
   return g.node('ConvTranspose', [dy, filter], { dtype: 'float32', shape }, attributes);
 }
 
@@ -151,10 +155,10 @@ function columnsBySlices(
 /** Below this a pixel is too short to be gathered by itself. */
 const CHANNELS_TO_GATHER = 8;
 
-/** dw of an ordinary convolution: the columns of x times dy, one product; added to what other parts gave, if any. */
+/** dw of an ordinary convolution: the columns of x times dy, one product. */
 function gradFilter(site: Site, shape: Size4): Value {
   const { g, node } = site;
-  const [x, dy, before] = node.inputs as [Value, Value, Value?];
+  const [x, dy] = node.inputs as [Value, Value];
   const geometry = geometryOf(node.attributes);
   const [o, c, kh, kw] = shape;
   const out = g.typeOf(dy).shape as Size4;
@@ -171,9 +175,11 @@ function gradFilter(site: Site, shape: Size4): Value {
   const type = { dtype: 'float32', shape: [kh * kw * c, o] } as const;
   const flat = g.node('Gemm', [columns, grads], type, gathered ? { transA: 1 } : {});
   const taps = g.node('Reshape', [flat, g.ints([kh, kw, c, o])], { dtype: 'float32', shape: [kh, kw, c, o] });
-  const dw = g.node('Transpose', [taps], { dtype: 'float32', shape }, { perm: [3, 2, 0, 1] });
-  return before === undefined ? dw : g.node('Add', [before, dw], { dtype: 'float32', shape });
+  return g.node('Transpose', [taps], { dtype: 'float32', shape }, { perm: [3, 2, 0, 1] });
 }
+
+/** Where a slice that runs backwards ends so that it takes the first element too. */
+export const BEFORE_FIRST = -1_000_000;
 
 /** dx of a convolution of stride 1: a convolution by the filter turned half around, channels in and out exchanged. */
 function gradInputUnstrided({ g, node }: Site, shape: Size4): Value {
@@ -182,7 +188,7 @@ function gradInputUnstrided({ g, node }: Site, shape: Size4): Value {
   const [o, c, kh, kw] = g.typeOf(filter).shape as Size4;
   const exchanged = g.node('Transpose', [filter], { dtype: 'float32', shape: [c, o, kh, kw] }, { perm: [1, 0, 2, 3] });
   const ends = g.ints([-1, -1]);
-  const turned = g.node('Slice', [exchanged, ends, g.ints([-1000000, -1000000]), g.ints([2, 3]), ends], {
+  const turned = g.node('Slice', [exchanged, ends, g.ints([BEFORE_FIRST, BEFORE_FIRST]), g.ints([2, 3]), ends], {
     dtype: 'float32',
     shape: [c, o, kh, kw],
   });

@@ -125,8 +125,8 @@ function groupNormGrad(site: Site, l: Algebra, p: Passes): Value[] {
   const { sums, spread } = membership(site, c, groups);
   const positions = h * w;
   const [dy, x] = [p.enter(givenDy), p.enter(givenX)];
-  // Means of dy and of dy·x̂ over positions: [n, c]
   const [means, dots] = [p.mean(dy), p.dot(dy, x)];
+  // means of dy and of dy·x̂ over positions: [n, c]
   const first = l.reshape(means, [n, c]);
   const centre = l.mul(first, l.matMul(mean, spread(positions)));
   const product = l.sub(l.reshape(dots, [n, c]), centre);
@@ -154,7 +154,7 @@ export const lowerNormalisationBy =
       return node.op === 'GroupNorm' ? groupNorm(site, l, passes) : groupNormGrad(site, l, passes);
     });
 
-/** The same in the blocked layout where channels come in whole blocks; 0: never. */
+/** The rewrite with ONNX's own passes, or those of the blocked layout where channels come in whole blocks; 0: never. */
 export const lowerNormalisation = (block = 0): Rewrite =>
   lowerNormalisationBy((site, l) => {
     const [, channels] = l.shapeOf(site.node.inputs[0]!) as Size4;

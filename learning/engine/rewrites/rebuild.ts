@@ -20,6 +20,7 @@ export interface Site {
   readonly old: Node;
   /** The node of the new graph that computes a value of the new graph. */
   producer(value: Value): Node | undefined;
+  /** The numbers of a value of the new graph, if they are known. */
   constant(value: Value): Constant | undefined;
 }
 

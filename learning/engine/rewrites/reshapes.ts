@@ -1,5 +1,5 @@
 /** Reshape of a reshape is one reshape, and a reshape to the same shape is none. */
-import type { Graph } from '../onnx/graph.ts';
+import { type Graph, sameShape } from '../onnx/graph.ts';
 import { rebuild } from './rebuild.ts';
 
 export function mergeReshapes(graph: Graph): Graph {
@@ -9,7 +9,7 @@ export function mergeReshapes(graph: Graph): Graph {
     let source = node.inputs[0]!;
     for (let before = producer(source); before?.op === 'Reshape'; before = producer(source)) source = before.inputs[0]!;
     const { shape } = g.typeOf(source);
-    if (shape.length === type.shape.length && shape.every((d, i) => d === type.shape[i])) return [source];
+    if (sameShape(shape, type.shape)) return [source];
     return source === node.inputs[0] ? undefined : [g.node('Reshape', [source, node.inputs[1]!], type)];
   });
 }

@@ -2,7 +2,7 @@
  * c·u + a·b with a constant c as one Gemm, which scales what it adds to: the momentum of a dense layer takes no pass of its own.
  * ONNX Runtime finds the sum by itself, but not the factor.
  */
-import type { Graph, Node, Value } from '../onnx/graph.ts';
+import { type Graph, type Node, sameShape, type Value } from '../onnx/graph.ts';
 import { rebuild, type Site } from './rebuild.ts';
 
 interface Scaled {
@@ -19,7 +19,7 @@ function scaledOf({ constant, producer }: Site, value: Value): Scaled | undefine
   return c?.shape.length === 0 ? { x, factor: Number(c.data[0]) } : undefined;
 }
 
-/** An operand of a product, and whether it is transposed. */
+/** What an operand of a product [m, k] · [k, n] is before it is transposed, if it is. */
 function operand({ producer }: Site, value: Value): { readonly x: Value; readonly swapped: 0 | 1 } {
   const node = producer(value);
   return node?.op === 'Transpose' ? { x: node.inputs[0]!, swapped: 1 } : { x: value, swapped: 0 };
@@ -35,7 +35,7 @@ export function scaleAddends(graph: Graph): Graph {
     for (const [i, value] of node.inputs.entries()) {
       const product = producer(value);
       const scaled = scaledOf(site, node.inputs[1 - i]!);
-      if (!isProduct(product) || !scaled || g.typeOf(scaled.x).shape.join() !== type.shape.join()) continue;
+      if (!isProduct(product) || !scaled || !sameShape(g.typeOf(scaled.x).shape, type.shape)) continue;
       if (product.inputs.some((input) => g.typeOf(input).shape.length !== 2)) continue;
       const [a, b] = product.inputs.map((input) => operand(site, input));
       const attributes = {

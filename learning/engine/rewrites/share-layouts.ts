@@ -4,9 +4,11 @@
  */
 import type { Graph, Node, Value } from '../onnx/graph.ts';
 import { BLOCKED } from './blocked-layout.ts';
+import { FLOAT_FUNCTIONS } from './operators.ts';
 import { rebuild } from './rebuild.ts';
 
-const ELEMENTWISE = new Set('Relu Neg Exp Log Sqrt Reciprocal Abs Sign Erf Tanh Sigmoid HardSigmoid Mul'.split(' '));
+/** Functions of one value, which a square is too. */
+const isElementwise = (op: string): boolean => FLOAT_FUNCTIONS.has(op) || op === 'Mul';
 
 const isLayout = ({ op, domain }: Node): boolean =>
   (op === 'Transpose' && domain === '') || (op === 'ReorderOutput' && domain === BLOCKED);
@@ -19,7 +21,7 @@ export function shareLayouts(graph: Graph): Graph {
   return rebuild(graph, ({ g, node, old, producer }) => {
     if (!isLayout(node)) return undefined;
     const element = made.get(old.inputs[0]!);
-    if (element?.domain !== '' || !ELEMENTWISE.has(element.op)) return undefined;
+    if (element?.domain !== '' || !isElementwise(element.op)) return undefined;
     const [x] = element.inputs as [Value];
     if (element.inputs.some((value) => value !== x) || !changed.has(keyOf(old, x))) return undefined;
     const type = graph.types.get(old.outputs[0]!)!;

@@ -3,10 +3,11 @@
  * the last axis, and spans of one element take ten times as long as one span of them all. Of a few numbers, a reshape takes longer.
  */
 import { sizeOf } from '../../../protocol/tensors.ts';
-import type { Graph } from '../onnx/graph.ts';
-import { BROADCASTING } from './fold-constants.ts';
+import { type Graph, sameShape } from '../onnx/graph.ts';
+import { BROADCASTING } from './operators.ts';
 import { rebuild } from './rebuild.ts';
 
+/** Elements below which the reshapes take longer than they save. */
 const FEW = 1024;
 
 /** How many axes of size one end a shape. */
@@ -18,7 +19,7 @@ export function dropTrailingOnes(graph: Graph): Graph {
     const type = graph.types.get(node.outputs[0]!)!;
     const shapes = node.inputs.map((value) => g.typeOf(value).shape);
     const count = onesAtEnd(type.shape);
-    const alike = shapes.every((shape) => shape.join() === type.shape.join());
+    const alike = shapes.every((shape) => sameShape(shape, type.shape));
     if (alike || count === 0 || sizeOf(type.shape) < FEW) return undefined;
     const inputs = node.inputs.map((value, i) => {
       const { dtype } = g.typeOf(value);

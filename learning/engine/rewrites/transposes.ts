@@ -2,17 +2,10 @@
  * Moves transposes downwards through operators that do not care about the order of axes, until they meet their inverse and
  * both vanish. A region of convolutions so stays in one layout, with transposes at its border only.
  */
-import type { Graph, Value, ValueType } from '../onnx/graph.ts';
+import { ABSENT, type Graph, sameShape, type Value, type ValueType } from '../onnx/graph.ts';
+import { BROADCASTING, UNARY } from './operators.ts';
 import { rebuild, type Site } from './rebuild.ts';
 
-const UNARY = new Set(
-  'Relu Neg Exp Log Sqrt Reciprocal Abs Sign Erf Tanh Sigmoid HardSigmoid Clip Cast Not Softplus Elu Selu LeakyRelu Floor Ceil Identity'.split(
-    ' ',
-  ),
-);
-const BINARY = new Set(
-  'Add Sub Mul Div Pow Max Min Where Equal Less LessOrEqual Greater GreaterOrEqual And Or Sum'.split(' '),
-);
 const REDUCTIONS = new Set('ReduceSum ReduceMean ReduceMax ReduceMin ReduceProd ReduceSumSquare'.split(' '));
 
 type Perm = readonly number[];
@@ -69,10 +62,10 @@ function broadcastOperand(site: Site, value: Value, perm: Perm): Value {
 }
 
 /** op(Tᵖ a, Tᵖ b) → Tᵖ op(a, b). Operands without the transpose get its inverse if they are small. */
-function sunkBinary(site: Site, type: ValueType): Value | undefined {
+function sunkBroadcast(site: Site, type: ValueType): Value | undefined {
   const { g, node } = site;
   const rank = type.shape.length;
-  const full = (value: Value): boolean => g.typeOf(value).shape.join() === type.shape.join();
+  const full = (value: Value): boolean => sameShape(g.typeOf(value).shape, type.shape);
   const perms = node.inputs.map((value) => permOf(site, value));
   const perm = perms.find((p, i) => p && full(node.inputs[i]!));
   if (!perm || perm.length !== rank) return undefined;
@@ -99,12 +92,12 @@ function sunkUnary(site: Site, type: ValueType): Value | undefined {
 function sunkReduction(site: Site, type: ValueType): Value | undefined {
   const { g, node, constant } = site;
   const perm = permOf(site, node.inputs[0]!);
-  const axes = constant(node.inputs[1] ?? -1);
+  const axes = constant(node.inputs[1] ?? ABSENT);
   if (!perm || !axes) return undefined;
   const reduced = Array.from(axes.data as BigInt64Array, (axis) => perm[Number(axis)]!);
   const source = site.producer(node.inputs[0]!)!.inputs[0]!;
   const { shape } = g.typeOf(source);
-  const keep = node.attributes.keepdims === 1;
+  const keep = node.attributes.keepdims !== 0; // 1 where it is not said
   const inner = shape.flatMap((d, i) => (reduced.includes(i) ? (keep ? [1] : []) : [d]));
   const result = g.node(
     node.op,
@@ -119,8 +112,7 @@ function sunkReduction(site: Site, type: ValueType): Value | undefined {
   return isIdentity(rest) ? result : transpose(site, result, rest);
 }
 
-/** One pass from inputs to outputs. */
-function sinkOnce(graph: Graph): Graph {
+export function cancelTransposes(graph: Graph): Graph {
   return rebuild(graph, (site) => {
     const { node } = site;
     if (node.outputs.length > 1 || node.domain !== '') return undefined;
@@ -128,10 +120,8 @@ function sinkOnce(graph: Graph): Graph {
     let value: Value | undefined;
     if (node.op === 'Transpose') value = merged(site);
     else if (UNARY.has(node.op)) value = sunkUnary(site, type);
-    else if (BINARY.has(node.op)) value = sunkBinary(site, type);
+    else if (BROADCASTING.has(node.op)) value = sunkBroadcast(site, type);
     else if (REDUCTIONS.has(node.op)) value = sunkReduction(site, type);
     return value === undefined ? undefined : [value];
   });
 }
-
-export const cancelTransposes = (graph: Graph): Graph => sinkOnce(graph);

@@ -45,7 +45,26 @@ describe('common subexpressions', () => {
   });
 });
 
+describe('attributes that JSON does not tell apart', () => {
+  it('keep nodes apart', () => {
+    const graph = graphOf({ x: [2, 3] }, (g, [x]) => {
+      const [a, b, c] = [Infinity, -Infinity, Infinity].map((value) =>
+        g.node('LeakyRelu', [x!], float([2, 3]), { alpha: { float: value } }),
+      );
+      return g.node('Sum', [a!, b!, c!], float([2, 3]));
+    });
+    expect(operators(shareCommonSubexpressions(graph))).toEqual({ LeakyRelu: 2, Sum: 1 });
+  });
+});
+
 describe('folded constants', () => {
+  it('stay whole as what PRelu bends: ONNX broadcasts the slopes only', async () => {
+    const graph = graphOf({ x: [2, 3] }, (g, [x]) => g.node('PRelu', [uniform(g, [2, 3], -2), x!], float([2, 3])));
+    const after = foldConstants(graph);
+    expect(after.types.get(after.nodes[0]!.inputs[0]!)?.shape).toEqual([2, 3]);
+    await expectSameResults(graph, after);
+  });
+
   it('drops ones and zeros, and turns a tensor of equal numbers into a scalar', async () => {
     const graph = graphOf({ x: [2, 3] }, (g, [x]) => {
       const type = float([2, 3]);
