@@ -2,7 +2,6 @@
  * What the compiled engine is on every platform: programs are traced once, rewritten, written as ONNX and executed by a runtime.
  * Sessions are kept by the hash of their model: a participant that loads the same program each round compiles it once.
  */
-
 import { compile } from './compile.ts';
 import { type Runtime, type Session, sessionExecutable } from './compiled-session.ts';
 import { isSymbolic, symbolicExecutable } from './compiled-symbolic.ts';

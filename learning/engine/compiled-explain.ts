@@ -58,7 +58,13 @@ function costs(events: readonly ProfileEvent[], runs: number): OperatorCost[] {
     .sort((a, b) => b.ms - a.ms);
 }
 
-async function profileOf(bytes: Uint8Array, feeds: NamedArrays, threads: number, runs: number) {
+/** Runs a model under ONNX Runtime's profiler. */
+async function profileOf(
+  bytes: Uint8Array,
+  feeds: NamedArrays,
+  threads: number,
+  runs: number,
+): Promise<OperatorCost[]> {
   const folder = await mkdtemp(join(tmpdir(), 'tacit-profile-'));
   try {
     const profileFilePrefix = join(folder, 'run');

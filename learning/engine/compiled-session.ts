@@ -3,9 +3,9 @@
  * sets of buffers that take turns: a run reads one and writes the other in place, so no tensor is copied through JavaScript.
  * A browser's runtime gives the new state as new tensors, which are handed to the next run as they are.
  */
-import { TacitError } from '../../protocol/errors.ts';
 import { type NamedArrays, type NamedSpecs, type NDArray, sizeOf, type TensorSpec } from '../../protocol/tensors.ts';
 import type { Executable, Program } from './engine.ts';
+import { checkInput, mismatch } from './program-inputs.ts';
 
 /** The part of an ONNX tensor that is used here; onnxruntime-node's and -web's both have it. */
 export interface RuntimeTensor {
@@ -41,17 +41,6 @@ export interface Runtime {
 
 type Data = NDArray['data'];
 
-const mismatch = (program: string, name: string, fault: string): TacitError =>
-  new TacitError('weights/mismatch', `${program}: "${name}" ${fault}`, { where: name });
-
-/** @throws TacitError weights/mismatch unless the array is what the spec asks for */
-export function checkArray(program: string, name: string, array: NDArray, spec: TensorSpec | undefined): void {
-  if (!spec) throw mismatch(program, name, 'is not one of its inputs');
-  const same = array.shape.length === spec.shape.length && spec.shape.every((d, i) => d === array.shape[i]);
-  if (same && array.dtype === spec.dtype) return;
-  throw mismatch(program, name, `is ${array.dtype} [${array.shape}], not ${spec.dtype} [${spec.shape}]`);
-}
-
 /** An executable over a loaded session; `outputs` are the specs of the graph's outputs. */
 export function sessionExecutable(
   program: Program,
@@ -75,7 +64,7 @@ export function sessionExecutable(
     return runtime.tensor(dtype, dtype === 'int32' ? new Int32Array(size) : new Float32Array(size), shape);
   };
   const place = (name: string, array: NDArray): void => {
-    checkArray(program.name, name, array, program.inputs[name]);
+    checkInput(program, name, array);
     const before = held.get(name);
     if (before?.location === 'cpu') {
       (before.data as Data).set(array.data);
@@ -87,12 +76,12 @@ export function sessionExecutable(
   const feedsOf = (given: NamedArrays): RuntimeTensors => {
     const feeds: Record<string, RuntimeTensor> = {};
     for (const [name, array] of Object.entries(given)) {
-      checkArray(program.name, name, array, program.inputs[name]);
+      checkInput(program, name, array);
       feeds[`in:${name}`] = runtime.tensor(array.dtype, array.data, array.shape);
     }
     for (const name of Object.keys(program.inputs)) {
       const tensor = feeds[`in:${name}`] ?? held.get(name);
-      if (!tensor) throw mismatch(program.name, name, 'is missing');
+      if (!tensor) throw mismatch(program, name, 'is missing');
       feeds[`in:${name}`] = tensor;
     }
     return feeds;
@@ -128,7 +117,7 @@ export function sessionExecutable(
     const arrays: Record<string, NDArray> = {};
     for (const name of names) {
       const tensor = held.get(name);
-      if (!tensor) throw mismatch(program.name, name, 'is not held');
+      if (!tensor) throw mismatch(program, name, 'is not held');
       const { shape, dtype } = program.inputs[name]!;
       arrays[name] = { shape, dtype, data: ((await tensor.getData()) as Data).slice() };
     }

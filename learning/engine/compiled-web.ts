@@ -84,7 +84,10 @@ export async function compiledEngine(options: CompiledWebOptions = {}): Promise<
     await engine.close();
     if (loaded) await (await runtime()).close();
   };
-  const reference = await probe(engine);
+  const reference = await probe(engine).catch(async (thrown: unknown) => {
+    await close();
+    throw thrown;
+  });
   const fault = faultIn(reference);
   if (fault !== undefined) {
     await close();

@@ -7,6 +7,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { lastWords } from './last-words.ts';
 import { float32Type, graphBuilder } from './onnx/graph.ts';
 import { writeModel } from './onnx/writer.ts';
 
@@ -62,9 +63,8 @@ export function probeCudaIn(folder: string | undefined, script = SCRIPT): Promis
   return new Promise((resolve) => {
     execFile(process.execPath, ['-e', script, path, model], { timeout: PROBE_MS }, (error, _, stderr) => {
       if (!error) return resolve({ available: true });
-      const died = error.signal ? `it died of ${error.signal}` : undefined;
-      const cause = died ?? stderr.trim().split('\n').at(-1) ?? error.message;
-      return resolve({ available: false, installed, reason: `the CUDA provider is installed, but ${cause}` });
+      const reason = `the CUDA provider is installed, but ${lastWords(error, stderr)}`;
+      return resolve({ available: false, installed, reason });
     });
   });
 }

@@ -33,10 +33,12 @@ async function withoutNewListeners<T>(action: () => Promise<T>): Promise<T> {
     uncaughtException: listeners('uncaughtException'),
     unhandledRejection: listeners('unhandledRejection'),
   };
-  const result = await action();
-  for (const event of ['uncaughtException', 'unhandledRejection'] as const)
-    for (const listener of listeners(event)) if (!before[event].includes(listener)) process.off(event, listener);
-  return result;
+  try {
+    return await action();
+  } finally {
+    for (const event of ['uncaughtException', 'unhandledRejection'] as const)
+      for (const listener of listeners(event)) if (!before[event].includes(listener)) process.off(event, listener);
+  }
 }
 
 const prepare = async (backend: Backend, { wasmPath }: BackendOptions): Promise<void> => {
@@ -47,12 +49,13 @@ const prepare = async (backend: Backend, { wasmPath }: BackendOptions): Promise<
   }
 };
 
-/** Backends whose own convolution gradient is native; the others use the one of learning/ops. */
+/** tfjs's own convolution with its own gradient. */
 const nativeConvolution = (tf: TensorFlow): Partial<Composites> => ({
   conv2d: (x, kernel, { stride, padding }) =>
     tf.conv2d(x as ReturnType<TensorFlow['tensor4d']>, kernel as ReturnType<TensorFlow['tensor4d']>, stride, padding),
 });
 
+/** Some backends have a native gradient of convolutions; the others use the one of learning/ops. */
 const overridesOf = (tf: TensorFlow, backend: Backend): Partial<Composites> =>
   backend === 'tensorflow' || backend === 'webgl' ? nativeConvolution(tf) : {};
 

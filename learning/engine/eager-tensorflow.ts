@@ -3,6 +3,7 @@
  * A broken one can take the process along (no AVX, a CUDA fault), so a child process tries it first: one op, one gradient.
  */
 import { TacitError } from '../../protocol/errors.ts';
+import { lastWords } from './last-words.ts';
 
 const PACKAGES = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
 const PROBE_MS = 60_000;
@@ -47,14 +48,11 @@ function resolvePackage(name: string): string | undefined {
   }
 }
 
-function explain(name: string, output: string): Probe {
-  const known: readonly (readonly [RegExp, string])[] = [
-    [/native addon module|tfjs_binding\.node/, 'its native addon was not built'],
-    [/ERR_DLOPEN_FAILED|libtensorflow/, 'its TensorFlow library cannot be loaded'],
-  ];
-  const cause = known.find(([pattern]) => pattern.test(output))?.[1] ?? output.trim().split('\n').at(-1) ?? 'it died';
-  return { available: false, reason: `${name} is installed, but ${cause}` };
-}
+/** What goes wrong most often, in words of our own. */
+const KNOWN: readonly (readonly [RegExp, string])[] = [
+  [/native addon module|tfjs_binding\.node/, 'its native addon was not built'],
+  [/ERR_DLOPEN_FAILED|libtensorflow/, 'its TensorFlow library cannot be loaded'],
+];
 
 async function tryPackage(name: string, path: string): Promise<Probe> {
   const { execFile } = builtin<typeof import('node:child_process')>('node:child_process')!;
@@ -62,7 +60,10 @@ async function tryPackage(name: string, path: string): Promise<Probe> {
   const env = { ...ENVIRONMENT, ...process.env };
   return new Promise((resolve) => {
     execFile(process.execPath, ['-e', PROBE, path], { env, timeout: PROBE_MS }, (error, stdout, stderr) => {
-      if (error) return resolve(explain(name, stderr || error.message));
+      if (error) {
+        const cause = KNOWN.find(([pattern]) => pattern.test(stderr))?.[1] ?? lastWords(error, stderr);
+        return resolve({ available: false, reason: `${name} is installed, but ${cause}` });
+      }
       const answer = JSON.parse(stdout.trim().split('\n').at(-1) ?? '{}') as { version?: string; gpu?: boolean };
       if (answer.version !== version.tfjs) {
         const reason = `${name} ${answer.version} is installed, but Tacit needs ${version.tfjs}`;

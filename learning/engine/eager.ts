@@ -3,28 +3,13 @@
  * against it. A run does not yield between its first and its last operation, so executables and engines may be used side by
  * side; each switches tfjs's global backend to its own first, and leaves it there.
  */
-
 import type { Tensor } from '@tensorflow/tfjs';
-import { TacitError } from '../../protocol/errors.ts';
-import type { NamedArrays, NDArray, TensorSpec } from '../../protocol/tensors.ts';
+import type { NamedArrays, NDArray } from '../../protocol/tensors.ts';
 import type { Ops } from '../ops/ops.ts';
 import { activate, type Backend, type BackendOptions, loadBackend, pendingLoad } from './eager-backend.ts';
 import type { Engine, Executable, Program, Tensors } from './engine.ts';
 import { engineOf } from './engine-of.ts';
-
-/** Whether `shape` is what the spec asks for; a first −1 takes any batch. */
-const fits = (shape: readonly number[], spec: TensorSpec): boolean =>
-  shape.length === spec.shape.length && spec.shape.every((size, i) => size === shape[i] || (i === 0 && size === -1));
-
-function checkFeed(program: Program, name: string, array: NDArray): void {
-  const spec = program.inputs[name];
-  const fault = !spec
-    ? 'is not one of its inputs'
-    : !fits(array.shape, spec) || array.dtype !== spec.dtype
-      ? `is ${array.dtype} [${array.shape}], not ${spec.dtype} [${spec.shape}]`
-      : undefined;
-  if (fault) throw new TacitError('weights/mismatch', `${program.name}: "${name}" ${fault}`, { where: name });
-}
+import { checkInput, mismatch } from './program-inputs.ts';
 
 const read = async (tensor: Tensor): Promise<NDArray> => {
   const data = await tensor.data();
@@ -48,7 +33,7 @@ function executable(nn: Ops, backend: Backend, program: Program): Executable {
     held.set(name, tf.keep(tensor));
   };
   const upload = (name: string, array: NDArray, data: NDArray['data']): Tensor => {
-    checkFeed(program, name, array);
+    checkInput(program, name, array);
     return tf.tensor(data, [...array.shape], array.dtype);
   };
   const gather = (feeds: NamedArrays): Record<string, Tensor> => {
@@ -56,8 +41,7 @@ function executable(nn: Ops, backend: Backend, program: Program): Executable {
     for (const [name, array] of Object.entries(feeds)) inputs[name] = upload(name, array, array.data);
     for (const name of Object.keys(program.inputs)) {
       inputs[name] ??= held.get(name) as Tensor;
-      if (!inputs[name])
-        throw new TacitError('weights/mismatch', `${program.name}: "${name}" is missing`, { where: name });
+      if (!inputs[name]) throw mismatch(program, name, 'is missing');
     }
     return inputs;
   };
@@ -92,8 +76,7 @@ function executable(nn: Ops, backend: Backend, program: Program): Executable {
     },
     get: async (names) => {
       const missing = names.find((name) => !held.has(name));
-      if (missing !== undefined)
-        throw new TacitError('weights/mismatch', `${program.name}: "${missing}" is not held`, { where: missing });
+      if (missing !== undefined) throw mismatch(program, missing, 'is not held');
       return readAll(Object.fromEntries(names.map((name) => [name, held.get(name)!])));
     },
     dispose: () => {

@@ -80,7 +80,8 @@ export function withReserve(first: Engine, open: () => Promise<Reserve>): Reserv
   };
   const engine = engineOf(first.name, make, async () => {
     await first.close();
-    if (taken) await (await taken).engine.close();
+    const reserve = await taken?.catch(() => undefined); // one that could not be opened holds nothing
+    await reserve?.engine.close();
   });
   return {
     ...engine,

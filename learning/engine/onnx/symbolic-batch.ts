@@ -4,7 +4,17 @@
  * computed in the graph. What depends on the batch in any other way, such as a number computed from its size, is refused.
  */
 import { TacitError } from '../../../protocol/errors.ts';
-import { ABSENT, type Constant, expand, type Graph, graphBuilder, isUniform, type Node, type Value } from './graph.ts';
+import {
+  ABSENT,
+  type Constant,
+  expand,
+  type Graph,
+  graphBuilder,
+  isUniform,
+  type Node,
+  sameShape,
+  type Value,
+} from './graph.ts';
 
 /** A graph and the size that stood for its batch. */
 export interface SizedGraph {
@@ -26,9 +36,6 @@ function refuse(name: string, origin: string, what: string): never {
     hint: 'An encoder must treat each example by itself.',
   });
 }
-
-const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
-  a.length === b.length && a.every((d, i) => d === b[i]);
 
 function sameConstant(a: Constant, b: Constant): boolean {
   if (a.dtype !== b.dtype || !sameShape(a.shape, b.shape) || a.data.length !== b.data.length) return false;

@@ -2,10 +2,9 @@
  * A compiled module as an executable: state stays in its memory, a run copies what it is fed in and what it returns out. A memory that
  * is given up is kept for the next executable of the same program, since a participant loads it anew each round.
  */
-import { TacitError } from '../../../protocol/errors.ts';
 import { type NamedArrays, type NamedSpecs, type NDArray, sizeOf } from '../../../protocol/tensors.ts';
-import { checkArray } from '../compiled-session.ts';
 import type { Executable, Program } from '../engine.ts';
+import { checkInput, mismatch } from '../program-inputs.ts';
 import type { CompiledModule } from './module.ts';
 import type { Team } from './team.ts';
 
@@ -44,9 +43,6 @@ export async function instantiate({ layout, module }: Compiled, team: Team): Pro
   };
 }
 
-const mismatch = (program: string, name: string, fault: string): TacitError =>
-  new TacitError('weights/mismatch', `${program}: "${name}" ${fault}`, { where: name });
-
 /** @param giveBack takes the instance once the executable is disposed of */
 export function wasmExecutable(
   program: Program,
@@ -57,7 +53,7 @@ export function wasmExecutable(
   const held = new Set<string>();
   let disposed = false;
   const put = (name: string, array: NDArray): void => {
-    checkArray(program.name, name, array, program.inputs[name]);
+    checkInput(program, name, array);
     const to = layout.inputs[name]! / 4;
     if (array.data instanceof Float32Array) floats.set(array.data, to);
     else integers.set(array.data, to);
@@ -67,16 +63,16 @@ export function wasmExecutable(
     return { shape, dtype, data: (dtype === 'int32' ? integers : floats).slice(from, from + size) };
   };
   const readHeld = (name: string): NDArray => {
-    if (!held.has(name)) throw mismatch(program.name, name, 'is not held');
+    if (!held.has(name)) throw mismatch(program, name, 'is not held');
     return read(layout.inputs[name]!, program.inputs[name]!);
   };
   const isCarried = (name: string): boolean => outputs[name] !== undefined;
 
   const once = (given: NamedArrays): NamedArrays => {
     if (disposed) throw new RangeError(`${program.name} was disposed`);
-    for (const [name, array] of Object.entries(given)) checkArray(program.name, name, array, program.inputs[name]);
+    for (const [name, array] of Object.entries(given)) checkInput(program, name, array);
     for (const name of Object.keys(program.inputs))
-      if (!Object.hasOwn(given, name) && !held.has(name)) throw mismatch(program.name, name, 'is missing');
+      if (!Object.hasOwn(given, name) && !held.has(name)) throw mismatch(program, name, 'is missing');
     // what is held is fed for this run only
     const before = Object.keys(given)
       .filter((name) => held.has(name) && !isCarried(name))

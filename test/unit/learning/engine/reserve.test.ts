@@ -95,6 +95,15 @@ describe('an engine in reserve', () => {
     await engine.close();
   });
 
+  it('closes when the reserve could not be had either', async () => {
+    const base = await eagerEngine('cpu');
+    const engine = withReserve({ name: 'compiled:test', load: noMemory, close: base.close }, async () => {
+      throw new TacitError('engine/unavailable', 'nor this');
+    });
+    await expect(engine.load(counter('a'))).rejects.toThrow('nor this');
+    await expect(engine.close()).resolves.toBeUndefined();
+  });
+
   it('does not hide a failure after steps that went well: their state is gone', async () => {
     const { engine } = await scene((executable, run) => ({
       run: (feeds) => (run() === 1 ? executable.run(feeds) : noMemory()),

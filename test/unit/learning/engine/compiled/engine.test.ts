@@ -3,6 +3,7 @@ import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { compiledEngine } from '../../../../../learning/engine/compiled.ts';
 import { explainProgram } from '../../../../../learning/engine/compiled-explain.ts';
+import { symbolicExecutable } from '../../../../../learning/engine/compiled-symbolic.ts';
 import { eagerEngine } from '../../../../../learning/engine/eager.ts';
 import type { Engine, Program } from '../../../../../learning/engine/engine.ts';
 import { modelOf } from '../../../../../learning/model.ts';
@@ -90,6 +91,25 @@ describe('a symbolic batch', () => {
       });
     }
     await eager.close();
+  });
+
+  it('of a size that could not be loaded is loaded when it comes again', async () => {
+    const double: Program = {
+      name: 'double',
+      inputs: { x: { shape: [-1], dtype: 'float32' } },
+      run: ({ tf }, { x }) => ({ y: tf.mul(x!, 2) }),
+    };
+    let loads = 0;
+    const executable = symbolicExecutable(double, async (sized) => {
+      loads += 1;
+      if (loads !== 2) throw new RangeError(`no memory for ${sized.inputs.x!.shape}`);
+      return compiled.load(sized);
+    });
+    const run = async () => (await executable.run({ x: float32([2], Float32Array.of(3, 4)) })).y!.data;
+    await expect(run()).rejects.toThrow('no memory for 2');
+    expect([...(await run())]).toEqual([6, 8]);
+    await expect(executable.run({ x: float32([1]) })).rejects.toThrow('no memory for 1');
+    executable.dispose();
   });
 });
 
