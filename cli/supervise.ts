@@ -5,6 +5,7 @@
  * The parent loads neither engine nor command, so nothing keeps it from answering.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { TacitError } from '../protocol/errors.ts';
 import { type PassedSignal, SIGNAL_STATUS, type SignalName } from './signals.ts';
 
@@ -16,6 +17,11 @@ const PARENT = 'TACIT_SUPERVISOR';
 
 /** After the first signal. To end a process of gigabytes on a busy machine takes another half second, and two seconds are promised. */
 const LIMIT_MS = 1000;
+
+/** With no more cores than this, helpers of the garbage collector take from training what they give to everything else. */
+const FEW_CORES = 2;
+/** Flags of V8 for a process that trains. */
+const engineFlags = (): string[] => (availableParallelism() <= FEW_CORES ? ['--single-threaded-gc'] : []);
 
 /** Whether this process was started by a supervisor; one whose supervisor is gone already still was. */
 export const isSupervised = (): boolean => process.send !== undefined && process.env[PARENT] !== undefined;
@@ -55,7 +61,7 @@ async function explainEnd(signal: NodeJS.Signals): Promise<number> {
 /** Runs the same command line in a child and ends as it ends. */
 export async function supervise(script: string, argv: readonly string[]): Promise<never> {
   const interrupted = passSignals(() => child); // before there is one, so that no signal ends us and leaves it behind
-  const child = spawn(process.execPath, [...process.execArgv, script, ...argv], {
+  const child = spawn(process.execPath, [...process.execArgv, ...engineFlags(), script, ...argv], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
     env: { ...process.env, [PARENT]: String(process.pid) },
   });
