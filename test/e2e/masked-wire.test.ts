@@ -30,7 +30,11 @@ function secretsOf(plan: Plan, id: string): Buffer[] {
   };
   // the last two words are the weight and the loss
   const scalars = Buffer.from(asBytes(words)).subarray(-8);
-  return [...pieces(words), ...pieces(learnt.delta), scalars];
+  const loss = Buffer.from(asBytes(Float64Array.of(learnt.loss)));
+  return [
+    ...[...pieces(words), ...pieces(learnt.delta), scalars],
+    ...[loss, Buffer.from(loss).swap64(), Buffer.from(String(learnt.loss))],
+  ];
 }
 
 /** How many participants show something of themselves in these frames. */
@@ -71,6 +75,15 @@ test('no update, weight or loss of any participant crosses the wire', async () =
   expect(committed).toBe(true);
   expect(wire.length).toBeGreaterThan(COUNT * 4 * modelOf(plan).reportShape.dimension);
   expect(shown(plan, ids, wire)).toBe(0);
+});
+
+test('the search finds a loss by itself, in any notation', () => {
+  const plan = maskedPlan();
+  const loss = drawn({ plan, participant: 'somebody', round: 0 }).loss;
+  const bigEndian = Buffer.alloc(8);
+  bigEndian.writeDoubleBE(loss);
+  const wires = [Buffer.from(`{"loss":${loss}}`), bigEndian, Buffer.from(asBytes(Float64Array.of(loss)))];
+  for (const wire of wires) expect(shown(plan, ['somebody', 'else'], wire)).toBe(1);
 });
 
 test('the search finds every participant when the masks are zero', async () => {

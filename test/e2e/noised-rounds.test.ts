@@ -4,10 +4,12 @@ import { epsilonAfter, readNotebook } from '../../client/notebook.ts';
 import { parsePolicy } from '../../client/policy.ts';
 import { memoryStore as participantStore } from '../../client/store.ts';
 import { modelOf } from '../../learning/model.ts';
+import { decodeServerFrame } from '../../protocol/codec.ts';
 import { flatten } from '../../protocol/flatten.ts';
 import type { HashHex } from '../../protocol/ids.ts';
 import { gaussianEpsilon } from '../../protocol/privacy/gaussian.ts';
 import { memoryStore } from '../../server/store/memory.ts';
+import type { Store } from '../../server/store/store.ts';
 import { drawn, maskedHall } from './masked-hall.ts';
 import { parametersOf, testPlan } from './server-harness.ts';
 
@@ -99,6 +101,37 @@ describe('a noised round', () => {
     expect(said.map(({ epsilon }) => epsilon)).toEqual(
       [1, 2, 3].map((k) => expect.closeTo(gaussianEpsilon(0.5, k, 1e-5), 6)),
     );
+  });
+
+  test('[DP8] is charged before anyone is asked for what opens its sum', async () => {
+    const terms = plan();
+    const kept = memoryStore();
+    const course: string[] = [];
+    const store: Store = {
+      ...kept,
+      charge: async (run, entry) => {
+        await new Promise((resolve) => setTimeout(resolve, 20)); // a slow disk
+        await kept.charge(run, entry);
+        course.push('charged');
+      },
+    };
+    const at = await maskedHall(terms, {
+      count: 6,
+      coordinator: { store },
+      join: () => ({ policy }),
+      wire: (connection) => ({
+        ...connection,
+        onFrame: (receive) =>
+          connection.onFrame((frame) => {
+            const { message } = decodeServerFrame(frame);
+            if (message.type === 'stage' && message.step === 'agreements') course.push('asked');
+            receive(frame);
+          }),
+      }),
+    });
+    stop = () => at.coordinator.stop();
+    await at.run;
+    expect(course).toEqual(['charged', ...Array(6).fill('asked')]);
   });
 
   test('is declined by a participant whose own budget it would pass, and goes on without it', async () => {
