@@ -20,41 +20,42 @@ const MOST_BYTES = 2 ** 31;
 
 function vectorProducts(x: Float64Array, rows: number, columns: number, classes: number): FeatureProducts | undefined {
   const plan = layout();
-  const byRow = plan.left(rows, columns);
-  const byColumn = plan.left(columns, rows);
-  const weightBlock = plan.right(classes, columns);
-  const residualBlock = plan.right(classes, rows);
-  const scoreBlock = plan.result(byRow, weightBlock);
-  const gradientBlock = plan.result(byColumn, residualBlock);
+  /** Features as `count` rows of `depth` numbers, what they are multiplied by, and the product. */
+  const side = (count: number, depth: number) => {
+    const [features, operand] = [plan.left(count, depth), plan.right(classes, depth)];
+    return { count, depth, features, operand, sums: plan.result(features, operand) };
+  };
+  const byRow = side(rows, columns);
+  const byColumn = side(columns, rows);
   if (plan.bytes() > MOST_BYTES) return undefined;
   const space = workspaceFor(plan.bytes());
   const { numbers } = space;
-  const wide = scoreBlock.stride;
   const owner = {};
   const settle = (): void => {
     if (space.owner === owner) return;
     numbers.fill(0, 0, plan.bytes() / 8);
-    write(numbers, byRow, x, columns);
-    write(numbers, byColumn, transpose(x, rows, columns), rows);
+    write(numbers, byRow.features, x, columns);
+    write(numbers, byColumn.features, transpose(x, rows, columns), rows);
     space.owner = owner;
   };
+  /** out[i · step + c · classStep] = Σ_k features[i, k] · by[c, k] */
+  const product = (
+    { count, depth, features, operand, sums }: typeof byRow,
+    by: Float64Array,
+    out: Float64Array,
+    step: number,
+    classStep: number,
+  ): void => {
+    settle();
+    write(numbers, operand, by, depth);
+    space.product(features, operand, sums);
+    for (let i = 0, at = sums.at; i < count; i++, at += sums.stride) {
+      for (let c = 0; c < classes; c++) out[i * step + c * classStep] = numbers[at + c]!;
+    }
+  };
   return {
-    scores(weights, out) {
-      settle();
-      write(numbers, weightBlock, weights, columns);
-      space.product(byRow, weightBlock, scoreBlock);
-      for (let i = 0, at = scoreBlock.at; i < rows; i++, at += wide) {
-        for (let c = 0; c < classes; c++) out[i * classes + c] = numbers[at + c]!;
-      }
-    },
-    gradient(residuals, out) {
-      settle();
-      write(numbers, residualBlock, residuals, rows);
-      space.product(byColumn, residualBlock, gradientBlock);
-      for (let j = 0, at = gradientBlock.at; j < columns; j++, at += wide) {
-        for (let c = 0; c < classes; c++) out[c * columns + j] = numbers[at + c]!;
-      }
-    },
+    scores: (weights, out) => product(byRow, weights, out, classes, 1),
+    gradient: (residuals, out) => product(byColumn, residuals, out, 1, columns),
   };
 }
 
