@@ -51,6 +51,9 @@ export interface Graph {
 
 export const ABSENT: Value = -1;
 
+/** Where a slice that runs backwards ends so that it takes the first element too. */
+export const BEFORE_FIRST = -(2 ** 31);
+
 /** Where nodes are added: by the tracer and by rewrites that build a new graph from an old one. */
 export interface GraphBuilder {
   /** Written into the nodes that follow. */

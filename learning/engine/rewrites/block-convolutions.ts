@@ -6,9 +6,9 @@
  * The gradient of the filter is a convolution too: channels are its examples, examples its channels, and the output's
  * gradient its kernel, as large as the picture. Nothing is gathered into columns.
  */
-import type { Graph, Value } from '../onnx/graph.ts';
+import { BEFORE_FIRST, type Graph, type Value } from '../onnx/graph.ts';
 import { type BlockedLayout, blockedLayout, isBlocked, type Size4 } from './blocked-layout.ts';
-import { BEFORE_FIRST, type ConvGeometry, geometryOf, unreached } from './lower-convolution.ts';
+import { type ConvGeometry, geometryOf, unreached } from './lower-convolution.ts';
 import { type Rewrite, rebuild, type Site } from './rebuild.ts';
 
 /** ONNX's filters [o, c, kh, kw] as [kh, kw, c, o], which is how our weights are held: the transposes meet and vanish. */

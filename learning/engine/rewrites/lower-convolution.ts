@@ -3,7 +3,7 @@
  * The gradient of the input is a ConvTranspose. The gradient of the filter of an ordinary convolution is one product of the
  * output's gradient with the gathered columns of the input; of a depthwise one, a product and a sum for each tap.
  */
-import type { Attributes, Graph, Value } from '../onnx/graph.ts';
+import { type Attributes, BEFORE_FIRST, type Graph, type Value } from '../onnx/graph.ts';
 import type { Size4 } from './blocked-layout.ts';
 import { rebuild, type Site } from './rebuild.ts';
 
@@ -177,9 +177,6 @@ function gradFilter(site: Site, shape: Size4): Value {
   const taps = g.node('Reshape', [flat, g.ints([kh, kw, c, o])], { dtype: 'float32', shape: [kh, kw, c, o] });
   return g.node('Transpose', [taps], { dtype: 'float32', shape }, { perm: [3, 2, 0, 1] });
 }
-
-/** Where a slice that runs backwards ends so that it takes the first element too. */
-export const BEFORE_FIRST = -1_000_000;
 
 /** dx of a convolution of stride 1: a convolution by the filter turned half around, channels in and out exchanged. */
 function gradInputUnstrided({ g, node }: Site, shape: Size4): Value {

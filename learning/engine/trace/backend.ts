@@ -142,13 +142,11 @@ class TraceBackend extends tf.KernelBackend {
 
 /** What tfjs uploads becomes a constant of the graph. */
 function asConstant(values: tf.BackendValues | null, shape: number[], dtype: tf.DataType): Constant {
-  const size = shape.reduce((n, d) => n * d, 1);
-  if (dtype === 'int32') return { dtype, shape, data: Int32Array.from((values as Int32Array | null) ?? [0]) };
-  if (dtype === 'bool') return { dtype, shape, data: Uint8Array.from((values as Uint8Array | null) ?? [0]) };
-  if (dtype !== 'float32') throw unsupported(`A tensor of type ${dtype} cannot be traced`, dtype);
-  const data = Float32Array.from((values as Float32Array | null) ?? [0]);
-  if (data.length !== size && data.length !== 1) throw unsupported('A tensor was made without values', 'write');
-  return { dtype, shape, data };
+  if (!values) throw unsupported('A tensor was made without values', 'write');
+  if (dtype === 'int32') return { dtype, shape, data: Int32Array.from(values as Int32Array) };
+  if (dtype === 'bool') return { dtype, shape, data: Uint8Array.from(values as Uint8Array) };
+  if (dtype === 'float32') return { dtype, shape, data: Float32Array.from(values as Float32Array) };
+  throw unsupported(`A tensor of type ${dtype} cannot be traced`, dtype);
 }
 
 /** Adapts a kernel to tfjs's registry. */

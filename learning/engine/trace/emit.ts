@@ -1,6 +1,14 @@
 /** Short names for the nodes that kernels add: each function adds one node and returns a traced tensor with its static shape. */
 import type { backend_util } from '@tensorflow/tfjs';
-import type { Attributes, Constant, Domain, ElementType, GraphBuilder, Value } from '../onnx/graph.ts';
+import {
+  type Attributes,
+  type Constant,
+  type Domain,
+  type ElementType,
+  type GraphBuilder,
+  sameShape,
+  type Value,
+} from '../onnx/graph.ts';
 
 /** A tensor of the program being traced: a value of the graph, with tfjs's shape and type. */
 export interface Traced {
@@ -36,12 +44,16 @@ export function input(call: Call, name: string): Traced {
 export const optionalInput = (call: Call, name: string): Traced | undefined =>
   call.inputs[name] === undefined ? undefined : input(call, name);
 
+/** An axis counted from the front; tfjs counts from the back too. */
+export const fromFront = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
+
 /** All inputs of a kernel that takes a list (`0`, `1`, …), such as Concat. */
 export const inputList = (call: Call): Traced[] =>
   Object.keys(call.inputs)
     .sort((a, b) => Number(a) - Number(b))
     .map((name) => input(call, name));
 
+/** How the output of a node differs from its first input, and what else the node has. */
 export interface Emit {
   op?: string;
   shape?: Shape;
@@ -71,6 +83,7 @@ export function broadcastShapes(a: Shape, b: Shape): number[] {
   });
 }
 
+/** An operator of two operands that are broadcast; `dtype` of the result, if it is not the first one's. */
 export const binary = (g: GraphBuilder, op: string, a: Traced, b: Traced, dtype?: Traced['dtype']): Traced =>
   emit(g, op, [a, b], { shape: broadcastShapes(a.shape, b.shape), ...(dtype ? { dtype } : {}) });
 
@@ -104,9 +117,7 @@ export const castValue = (g: GraphBuilder, value: Value, shape: Shape, dtype: El
   g.typeOf(value).dtype === dtype ? value : g.node('Cast', [value], { dtype, shape }, { to: ELEMENT_CODE[dtype] });
 
 export const reshape = (g: GraphBuilder, x: Traced, shape: Shape): Traced =>
-  x.shape.length === shape.length && x.shape.every((d, i) => d === shape[i])
-    ? x
-    : emit(g, 'Reshape', [x], { shape, extra: [g.ints(shape)] });
+  sameShape(x.shape, shape) ? x : emit(g, 'Reshape', [x], { shape, extra: [g.ints(shape)] });
 
 export const transpose = (g: GraphBuilder, x: Traced, perm: readonly number[]): Traced =>
   perm.every((p, i) => p === i)
@@ -115,9 +126,7 @@ export const transpose = (g: GraphBuilder, x: Traced, perm: readonly number[]): 
 
 /** Repeats along dimensions of size 1 up to this shape. */
 export const expandTo = (g: GraphBuilder, x: Traced, shape: Shape): Traced =>
-  x.shape.length === shape.length && x.shape.every((d, i) => d === shape[i])
-    ? x
-    : emit(g, 'Expand', [x], { shape, extra: [g.ints(shape)] });
+  sameShape(x.shape, shape) ? x : emit(g, 'Expand', [x], { shape, extra: [g.ints(shape)] });
 
 /** Elements [start, start + size) of one step along all axes. */
 export function sliceBox(g: GraphBuilder, x: Traced, begin: Shape, size: Shape): Traced {

@@ -49,8 +49,9 @@ function symbolicSize(name: string, batch: number | undefined): number {
 const sameData = (a: Constant, b: Constant): boolean =>
   a.data.length === b.data.length && a.data.every((x: number | bigint, i: number) => Object.is(x, b.data[i]));
 
-/** Everything about a node but its numbering and origin. */
-const signature = (node: Node): string => JSON.stringify([node.op, node.inputs, node.outputs, node.attributes]);
+/** Everything about a node but its origin. */
+const signature = ({ op, domain, inputs, outputs, attributes }: Node): string =>
+  JSON.stringify([op, domain, inputs, outputs, attributes]);
 
 /** @throws TacitError engine/unsupported naming the op where two traces of one program part */
 function assertSame(first: Graph, second: Graph): void {
@@ -70,6 +71,7 @@ function assertSame(first: Graph, second: Graph): void {
     if (!other || signature(node) !== signature(other)) throw bakedIn(node.origin || node.op);
   }
   if (second.nodes.length !== first.nodes.length) throw bakedIn(second.nodes[first.nodes.length]?.origin ?? '');
+  if (JSON.stringify(second.outputs) !== JSON.stringify(first.outputs)) throw bakedIn('its outputs');
 }
 
 export interface TraceOptions {

@@ -1,11 +1,9 @@
 /** The rewrites of a graph for this executor: what has no kernel of its own is put together from loops, which are fused later. */
 import type { Graph, Value } from '../onnx/graph.ts';
-import { shareCommonSubexpressions } from '../rewrites/common-subexpressions.ts';
+import { cleanUp } from '../rewrites/clean-up.ts';
 import { removeDeadNodes } from '../rewrites/dead-nodes.ts';
-import { foldConstants } from '../rewrites/fold-constants.ts';
 import { type Algebra, lowerNormalisationBy, type Passes } from '../rewrites/lower-normalisation.ts';
 import { type Rewrite, rebuild, type Site } from '../rewrites/rebuild.ts';
-import { mergeReshapes } from '../rewrites/reshapes.ts';
 
 /** Passes of a group normalisation over activations [n, positions, c], channels last as convolutions leave them. */
 function channelsLast({ g }: Site, l: Algebra): Passes {
@@ -80,13 +78,14 @@ function layerNormalisation(site: Site): Value[] {
   return [l.node('Add', [scaled, offset], shape), mean, inverse];
 }
 
+/** eˣ over the sum of such along an axis. */
 function softmax(site: Site): Value[] {
   const [x] = site.node.inputs as [Value];
   const l = nodes(site);
   const shape = l.shapeOf(x);
   const axis = axisOf(site, shape.length);
-  const least = l.node('Sub', [x, l.reduced('ReduceMax', x, axis)], shape);
-  const powers = l.node('Exp', [least], shape);
+  const shifted = l.node('Sub', [x, l.reduced('ReduceMax', x, axis)], shape); // so that no power overflows
+  const powers = l.node('Exp', [shifted], shape);
   return [l.node('Div', [powers, l.reduced('ReduceSum', powers, axis)], shape)];
 }
 
@@ -112,8 +111,7 @@ const lowerComposites: Rewrite = (graph) =>
     return op === 'LayerNormalization' && attributes.axis === -1 ? layerNormalisation(site) : undefined;
   });
 
-const cleanUp: readonly Rewrite[] = [foldConstants, mergeReshapes, shareCommonSubexpressions, removeDeadNodes];
-
+/** The graph in operators that have kernels here, as far as there are any. */
 export const lower = (graph: Graph): Graph =>
   [removeDeadNodes, ...cleanUp, lowerNormalisationBy(channelsLast), lowerComposites, ...cleanUp].reduce(
     (g, rewrite) => rewrite(g),

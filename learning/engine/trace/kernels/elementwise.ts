@@ -12,6 +12,7 @@ import {
   inputList,
   type Kernel,
   type Kernels,
+  reshape,
   scalarLike,
   type Traced,
   unary,
@@ -103,13 +104,9 @@ function select(call: Call): Traced {
   const { g } = call;
   const [condition, t, e] = [input(call, 'condition'), input(call, 't'), input(call, 'e')];
   const rank = t.shape.length;
-  const aligned =
-    condition.shape.length === rank || condition.shape.length === 0
-      ? condition
-      : emit(g, 'Reshape', [condition], {
-          shape: [...condition.shape, ...Array<number>(rank - condition.shape.length).fill(1)],
-          extra: [g.ints([...condition.shape, ...Array<number>(rank - condition.shape.length).fill(1)])],
-        });
+  // tfjs aligns a condition of lower rank with the first axes, ONNX with the last
+  const ones = Array<number>(condition.shape.length === 0 ? 0 : rank - condition.shape.length).fill(1);
+  const aligned = reshape(g, condition, [...condition.shape, ...ones]);
   return emit(g, 'Where', [aligned, t, e], { shape: t.shape, dtype: t.dtype });
 }
 
@@ -125,6 +122,23 @@ function atan2(call: Call): Traced {
   const half = binary(g, 'Mul', unary(g, 'Sign', y), scalarLike(g, y, Math.PI / 2));
   const left = where(binary(g, 'Less', x, zero, 'bool'), binary(g, 'Add', base, pi), base);
   return where(binary(g, 'Equal', x, zero, 'bool'), half, left);
+}
+
+/**
+ * log(1 + x). Near 0 the sum loses the digits of x: its logarithm is that of u = fl(1 + x), and x / (u − 1) puts them back
+ * (Higham, Accuracy and Stability of Numerical Algorithms, 2002, problem 1.5).
+ */
+function log1p(call: Call): Traced {
+  const { g } = call;
+  const x = input(call, 'x');
+  const one = scalarLike(g, x, 1);
+  const u = binary(g, 'Add', x, one);
+  const log = unary(g, 'Log', u);
+  const where = (c: Traced, a: Traced, b: Traced): Traced =>
+    emit(g, 'Where', [c, a, b], { shape: x.shape, dtype: x.dtype });
+  const corrected = binary(g, 'Mul', log, binary(g, 'Div', x, binary(g, 'Sub', u, one)));
+  const near = where(binary(g, 'Equal', u, one, 'bool'), x, corrected);
+  return where(binary(g, 'Less', unary(g, 'Abs', x), scalarLike(g, x, 0.5), 'bool'), near, log);
 }
 
 const composed: Kernels = {
@@ -149,10 +163,7 @@ const composed: Kernels = {
     const one = scalarLike(g, x, 1);
     return binary(g, 'Div', binary(g, 'Mul', t, scalarLike(g, x, 2)), binary(g, 'Sub', one, t));
   },
-  Log1p: (call) => {
-    const x = input(call, 'x');
-    return unary(call.g, 'Log', binary(call.g, 'Add', x, scalarLike(call.g, x, 1)));
-  },
+  Log1p: log1p,
   Relu6: (call) => {
     const x = input(call, 'x');
     return emit(call.g, 'Clip', [x, scalarLike(call.g, x, 0), scalarLike(call.g, x, 6)]);

@@ -1,6 +1,7 @@
 /** Kernels that read or write by index, embedding lookup and its gradient among them. */
 import type { GatherV2Attrs, OneHotAttrs, ScatterNdAttrs, UnsortedSegmentSumAttrs } from '@tensorflow/tfjs';
 import { sizeOf } from '../../../../protocol/tensors.ts';
+import type { Value } from '../../onnx/graph.ts';
 import {
   binary,
   type Call,
@@ -8,6 +9,7 @@ import {
   constantTensor,
   emit,
   filled,
+  fromFront,
   input,
   type Kernels,
   reshape,
@@ -16,13 +18,13 @@ import {
   type Traced,
 } from '../emit.ts';
 
-const int64 = (call: Call, t: Traced): number => castValue(call.g, t.value, t.shape, 'int64');
+const int64 = (call: Call, t: Traced): Value => castValue(call.g, t.value, t.shape, 'int64');
 
 function gather(call: Call): Traced {
   const { g } = call;
   const [x, indices] = [input(call, 'x'), input(call, 'indices')];
   const { axis: given, batchDims = 0 } = call.attrs as GatherV2Attrs;
-  const axis = given < 0 ? given + x.shape.length : given;
+  const axis = fromFront(given, x.shape.length);
   const shape = [...x.shape.slice(0, axis), ...indices.shape.slice(batchDims), ...x.shape.slice(axis + 1)];
   if (batchDims === 0) return emit(g, 'Gather', [x, indices], { shape, attributes: { axis } });
   if (axis !== batchDims) return call.unsupported(`along axis ${axis} with ${batchDims} batch dimensions`);

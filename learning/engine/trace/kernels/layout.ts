@@ -19,11 +19,13 @@ import type {
   UnpackAttrs,
 } from '@tensorflow/tfjs';
 import { sizeOf } from '../../../../protocol/tensors.ts';
+import { BEFORE_FIRST } from '../../onnx/graph.ts';
 import {
   type Call,
   constantTensor,
   emit,
   filled,
+  fromFront,
   input,
   inputList,
   type Kernels,
@@ -33,8 +35,6 @@ import {
   type Traced,
   transpose,
 } from '../emit.ts';
-
-const positive = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
 
 function reshapeKernel(call: Call): Traced {
   const x = input(call, 'x');
@@ -54,7 +54,7 @@ function expandDims(call: Call): Traced {
 function concat(call: Call): Traced {
   const parts = inputList(call);
   const { axis: given } = call.attrs as ConcatAttrs;
-  const axis = positive(given, parts[0]!.shape.length);
+  const axis = fromFront(given, parts[0]!.shape.length);
   const filledParts = parts.filter((part) => sizeOf(part.shape) > 0);
   if (filledParts.length === 1) return filledParts[0]!;
   const shape = parts[0]!.shape.map((d, i) => (i === axis ? parts.reduce((n, p) => n + p.shape[axis]!, 0) : d));
@@ -88,8 +88,8 @@ function stridedSlice(call: Call): Traced {
     shrinkAxisMask,
   );
   const sizes = info.begin.map((b, i) => Math.max(0, Math.ceil((info.end[i]! - b) / info.strides[i]!)));
-  // A downward slice that includes element 0 ends "before the start", which ONNX spells as a large negative number.
-  const ends = info.end.map((e, i) => (info.strides[i]! < 0 && e < 0 ? -(2 ** 31) : e));
+  // a downward slice that includes element 0 ends before it
+  const ends = info.end.map((e, i) => (info.strides[i]! < 0 && e < 0 ? BEFORE_FIRST : e));
   const axes = x.shape.map((_, i) => i);
   const extra = [g.ints(info.begin), g.ints(ends), g.ints(axes), g.ints(info.strides)];
   return reshape(g, emit(g, 'Slice', [x], { shape: sizes, extra }), info.finalShape);
@@ -99,7 +99,7 @@ function split(call: Call): Traced[] {
   const { g, util } = call;
   const x = input(call, 'x');
   const attrs = call.attrs as SplitVAttrs;
-  const axis = positive(attrs.axis, x.shape.length);
+  const axis = fromFront(attrs.axis, x.shape.length);
   const sizes = util.prepareSplitSize({ shape: [...x.shape] } as never, attrs.numOrSizeSplits, axis);
   let at = 0;
   return sizes.map((size) => {
@@ -117,7 +117,7 @@ function split(call: Call): Traced[] {
 function pack(call: Call): Traced {
   const { g } = call;
   const parts = inputList(call);
-  const axis = positive((call.attrs as PackAttrs).axis, parts[0]!.shape.length + 1);
+  const axis = fromFront((call.attrs as PackAttrs).axis, parts[0]!.shape.length + 1);
   const wide = parts.map((p) => reshape(g, p, [...p.shape.slice(0, axis), 1, ...p.shape.slice(axis)]));
   if (wide.length === 1) return wide[0]!;
   const shape = wide[0]!.shape.map((d, i) => (i === axis ? wide.length : d));
@@ -127,7 +127,7 @@ function pack(call: Call): Traced {
 function unpack(call: Call): Traced[] {
   const { g } = call;
   const x = input(call, 'value');
-  const axis = positive((call.attrs as UnpackAttrs).axis, x.shape.length);
+  const axis = fromFront((call.attrs as UnpackAttrs).axis, x.shape.length);
   const rest = x.shape.filter((_, i) => i !== axis);
   return Array.from({ length: x.shape[axis]! }, (_, index) => {
     const begin = x.shape.map((__, i) => (i === axis ? index : 0));
@@ -152,7 +152,7 @@ function pad(call: Call): Traced {
   return emit(g, 'Pad', [x], { shape: padded(x, paddings), extra });
 }
 
-/** ONNX has `reflect`; `symmetric` repeats the edge, so its rows come by index. */
+/** `reflect` leaves the edge out, `symmetric` repeats it; ONNX has the first only, so rows come by index, axis by axis. */
 function mirrorPad(call: Call): Traced {
   const { g } = call;
   const x = input(call, 'x');
@@ -182,10 +182,10 @@ function tile(call: Call): Traced {
 function reverse(call: Call): Traced {
   const { g } = call;
   const x = input(call, 'x');
-  const axes = [(call.attrs as ReverseAttrs).dims].flat().map((a) => positive(a, x.shape.length));
+  const axes = [(call.attrs as ReverseAttrs).dims].flat().map((a) => fromFront(a, x.shape.length));
   if (axes.length === 0) return x;
   const ofAxes = (value: number): number => g.ints(axes.map(() => value));
-  return emit(g, 'Slice', [x], { extra: [ofAxes(-1), ofAxes(-(2 ** 31)), g.ints(axes), ofAxes(-1)] });
+  return emit(g, 'Slice', [x], { extra: [ofAxes(-1), ofAxes(BEFORE_FIRST), g.ints(axes), ofAxes(-1)] });
 }
 
 function spaceToBatch(call: Call): Traced {

@@ -1,9 +1,18 @@
 /** Kernels that reduce along axes, and those that run along one. */
 import type { ArgMaxAttrs, CumsumAttrs, SoftmaxAttrs, SumAttrs, TopKAttrs } from '@tensorflow/tfjs';
 import { sizeOf } from '../../../../protocol/tensors.ts';
-import { type Call, cast, castValue, emit, input, type Kernel, type Kernels, reduce, type Traced } from '../emit.ts';
-
-const positive = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
+import {
+  type Call,
+  cast,
+  castValue,
+  emit,
+  fromFront,
+  input,
+  type Kernel,
+  type Kernels,
+  reduce,
+  type Traced,
+} from '../emit.ts';
 
 /** tfjs gives one axis, several, or none for all of them. */
 function axesOf(call: Call, x: Traced): number[] {
@@ -11,7 +20,7 @@ function axesOf(call: Call, x: Traced): number[] {
   const attrs = call.attrs as { axis?: number | number[] | null; reductionIndices?: number | number[] | null };
   const axis = attrs.axis ?? attrs.reductionIndices;
   if (axis === undefined || axis === null) return x.shape.map((_, i) => i);
-  return [axis].flat().map((a) => positive(a, x.shape.length));
+  return [axis].flat().map((a) => fromFront(a, x.shape.length));
 }
 
 const reduction =
@@ -41,7 +50,7 @@ const argument =
   (call) => {
     const { g } = call;
     const x = input(call, 'x');
-    const axis = positive([(call.attrs as ArgMaxAttrs).axis].flat()[0] ?? 0, x.shape.length);
+    const axis = fromFront([(call.attrs as ArgMaxAttrs).axis].flat()[0] ?? 0, x.shape.length);
     const shape = x.shape.filter((_, i) => i !== axis);
     const index = g.node(op, [x.value], { dtype: 'int64', shape }, { axis, keepdims: 0 });
     return { value: castValue(g, index, shape, 'int32'), shape, dtype: 'int32' };
@@ -52,20 +61,20 @@ function cumulativeSum(call: Call): Traced {
   const x = input(call, 'x');
   const { axis, exclusive, reverse } = call.attrs as CumsumAttrs;
   const attributes = { exclusive: exclusive ? 1 : 0, reverse: reverse ? 1 : 0 };
-  return emit(g, 'CumSum', [x], { extra: [g.int(positive(axis, x.shape.length))], attributes });
+  return emit(g, 'CumSum', [x], { extra: [g.int(fromFront(axis, x.shape.length))], attributes });
 }
 
 const softmax = (call: Call): Traced => {
   const x = input(call, 'logits');
   return emit(call.g, 'Softmax', [x], {
-    attributes: { axis: positive((call.attrs as SoftmaxAttrs).dim, x.shape.length) },
+    attributes: { axis: fromFront((call.attrs as SoftmaxAttrs).dim, x.shape.length) },
   });
 };
 
 const logSoftmax = (call: Call): Traced => {
   const x = input(call, 'logits');
   const { axis } = call.attrs as { axis: number };
-  return emit(call.g, 'LogSoftmax', [x], { attributes: { axis: positive(axis, x.shape.length) } });
+  return emit(call.g, 'LogSoftmax', [x], { attributes: { axis: fromFront(axis, x.shape.length) } });
 };
 
 function topK(call: Call): Traced[] {

@@ -53,6 +53,15 @@ describe('a trace', () => {
     expect(branching.message).toContain('exp');
   });
 
+  it('refuses outputs that change places', () => {
+    let runs = 0;
+    const refusal = refusalOf(({ tf }, { x }) => {
+      const [a, b] = [tf.exp(x!), tf.sin(x!)];
+      return runs++ % 2 === 0 ? { a, b } : { a: b, b: a };
+    });
+    expect(refusal.message).toContain('its outputs');
+  });
+
   it('leaves the backend and the tensors of tfjs as they were', async () => {
     const tf = await import('@tensorflow/tfjs');
     await tf.setBackend('cpu');

@@ -2,6 +2,7 @@
 import type { Tensor } from '@tensorflow/tfjs';
 import { describe, it } from 'vitest';
 import type { TensorFlow } from '../../../../../../learning/ops/ops.ts';
+import { float32 } from '../../../../../../protocol/tensors.ts';
 import { comparedEngines, type Inputs, normal } from '../compare.ts';
 
 const expectSame = comparedEngines();
@@ -123,6 +124,15 @@ describe('functions of one tensor', () => {
     expectSame(name, x34, (tf, { x }) => smooth[name]!(tf, x!), true),
   );
   it.each(Object.keys(rough))('%s', (name) => expectSame(name, x34, (tf, { x }) => rough[name]!(tf, x!)));
+  it.each([1e-9, 1e-6, 1e-3])('log1p and expm1 keep the digits of numbers around %f', async (scale) => {
+    const x = normal([64], 3, scale);
+    await expectSame(`log1p ${scale}`, { x }, (tf, inputs) => tf.mul(tf.log1p(inputs.x!), 1 / scale));
+    await expectSame(`expm1 ${scale}`, { x }, (tf, inputs) => tf.mul(tf.expm1(inputs.x!), 1 / scale));
+  });
+  it('log1p far from 0', () =>
+    expectSame('log1p far', { x: float32([5], Float32Array.of(-1, -0.9, 3, 1e20, Infinity)) }, (tf, { x }) =>
+      tf.log1p(x!),
+    ));
   it('topk', () =>
     expectSame('topk', x34, (tf, { x }) => {
       const { values, indices } = tf.topk(x!, 2);
