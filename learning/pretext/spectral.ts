@@ -1,6 +1,7 @@
 /**
  * Spectral contrastive loss with clipped norms: L = −(2/B)·Σᵢ⟨c(z₁ᵢ), c(z₂ᵢ)⟩ + ‖R‖²_F with c(z) = z·min(1, √μ/‖z‖) and
- * R = (1/2B)·Σ c(z)c(z)ᵀ over both views. Data of others enter through R alone, a sum of bounded terms (‖c(z)‖² ≤ μ).
+ * R = (1/2B)·Σ c(z)c(z)ᵀ over both views (HaoChen et al. 2021; clipped as in FedSC, Jing et al. 2024). Data of others enter
+ * through R alone, a sum of bounded terms (‖c(z)‖² ≤ μ).
  */
 import type { Tensor } from '@tensorflow/tfjs';
 import { z } from 'zod';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { modelOf, parameterCount } from '../../../learning/model.ts';
-import { completePlan } from '../../../learning/registry.ts';
+import { completePlan, encoders, pretexts } from '../../../learning/registry.ts';
 import { TacitError } from '../../../protocol/errors.ts';
 import { minimalPlan, planOf, TINY } from './plans.ts';
 
@@ -29,16 +29,13 @@ describe('completePlan', () => {
   });
 
   it.each([
-    ['encoder', /encoder\.name: "transformer" is not one of mlp, conv, resnet, vit/],
-    [
-      'pretext',
-      /pretext\.name: "transformer" is not one of spectral, simclr, moco, vicreg, barlow-twins, byol, simsiam, swav, rotation, mae/,
-    ],
-    ['augmentation', /augmentation\.name: "transformer" is not image/],
+    ['encoder', `encoder.name: "transformer" is not one of ${[...encoders.keys()].join(', ')}`],
+    ['pretext', `pretext.name: "transformer" is not one of ${[...pretexts.keys()].join(', ')}`],
+    ['augmentation', 'augmentation.name: "transformer" is not image'],
   ])('an unknown %s is answered with the known ones', (key, message) => {
     const error = refused({ ...minimalPlan, [key]: { name: 'transformer' } });
     expect([error.code, error.where]).toEqual(['plan/unknown-name', `${key}.name`]);
-    expect(error.message).toMatch(message);
+    expect(error.message).toContain(message);
   });
 
   it.each([
