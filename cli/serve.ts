@@ -1,5 +1,4 @@
 /** What `tacit serve` does: listens, says how to join, runs the rounds, gives the model away, writes the run folder. */
-
 import { hostname } from 'node:os';
 import { weightsLines } from '../learning/initial-weights.ts';
 import { createRun, type RunWriter } from '../learning/run-folder.ts';

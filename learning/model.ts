@@ -2,7 +2,6 @@
  * The parameters of a plan: names, shapes, initial values and what of them is sent. Plain arrays, no engine, so that the
  * coordinator can import it.
  */
-
 import type { Plan } from '../protocol/plan.ts';
 import { stream } from '../protocol/random.ts';
 import type { ReportShape } from '../protocol/sections.ts';

@@ -2,7 +2,6 @@
  * The evaluation protocol of the main job: unlabelled training images, a small labelled pool and a validation split drawn from
  * them, and test images that are touched once. Label draws depend on the seed alone, so every row sees the same ones.
  */
-
 import { drawLabels, labelsOf, splitValidation } from '../learning/data/labels.ts';
 import { openSource } from '../learning/data/open.ts';
 import type { BundledName, SourceSpec } from '../learning/data/source.ts';

@@ -2,7 +2,6 @@
  * A coordinator and its participants in one process, sharing one training pool: over real sockets on the loopback interface, or
  * over the in-memory transport. Nothing here is special to simulations but the seeded identities, which make runs repeatable.
  */
-
 import { setMaxListeners } from 'node:events';
 import { joinFromNode } from '../client/node/join.ts';
 import { joinFederation } from '../client/participant.ts';

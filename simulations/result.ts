@@ -1,5 +1,4 @@
 /** What the main job measured, as plain data: the last line of `--json`, result.json and the report are made from it. */
-
 import type { BundledName } from '../learning/data/source.ts';
 import type { Confusion } from '../learning/evaluation/confusion.ts';
 import type { LabelCurve } from '../learning/evaluation/label-budget.ts';

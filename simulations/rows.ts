@@ -2,7 +2,6 @@
  * The rows of the main job's table, each a label-budget curve on the same label draws. Pre-training never sees a label; what is
  * chosen, is chosen on the validation split; test images only score.
  */
-
 import type { LabelledFeatures } from '../learning/evaluation/features.ts';
 import { type LabelCurve, labelCurve, type ProbeCurve } from '../learning/evaluation/label-budget.ts';
 import type { JobInput, JobName, JobOutput } from '../learning/pool/jobs.ts';

@@ -2,7 +2,6 @@
  * A decoded image before it is fitted to a plan, and the sources that decode one on request.
  * Node and browsers differ only in how they come by rasters; fitting them (fit.ts) is the same code in both.
  */
-
 import type { Skipped } from './file-list.ts';
 
 /** Pixels as the file has them: row-major, channels interleaved, values 0…maximum. */

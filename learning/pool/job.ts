@@ -2,7 +2,6 @@
  * What the training pool runs: jobs by name, each one file under jobs/. A job is a function of plain data to plain data, so
  * that it can be sent to a worker; everything it needs besides comes in its context.
  */
-
 import type { DataContract, DataSource, SourceSpec } from '../data/source.ts';
 import type { Executable, Program } from '../engine/engine.ts';
 

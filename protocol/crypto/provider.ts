@@ -2,7 +2,6 @@
  * The cryptography that Tacit uses, behind one interface with identical results everywhere: node:crypto (node.ts), WebCrypto with
  * tweetnacl for the curves that a platform lacks (web.ts). Randomness is the operating system's, never a seed of the run.
  */
-
 import type { Mask } from './masks.ts';
 
 /** A pair of raw 32-byte keys; the secret is what the curve's own clamping or hashing starts from. */

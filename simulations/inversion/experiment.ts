@@ -2,7 +2,6 @@
  * What a coordinator can make of updates: the same attack on one participant's update in the clear, on larger batches and more steps,
  * on a masked report, on a secure sum of five, and on a noised one. Real images, the real training job, the real reports and masks.
  */
-
 import { openSource } from '../../learning/data/open.ts';
 import type { BundledName, SourceSpec } from '../../learning/data/source.ts';
 import { modelOf } from '../../learning/model.ts';

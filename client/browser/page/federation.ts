@@ -1,5 +1,4 @@
 /** The first section: which federation this is, and whose key stands behind it. */
-
 import { modelOf } from '../../../learning/model.ts';
 import { completePlan } from '../../../learning/registry.ts';
 import { TacitError } from '../../../protocol/errors.ts';

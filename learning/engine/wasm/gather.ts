@@ -1,5 +1,4 @@
 /** Rows picked by index, along any axis; a negative index counts from the end. */
-
 import { sizeOf } from '../../../protocol/tensors.ts';
 import { type Code, copyMemory, type FunctionBuilder, get, i32, set } from './assembler.ts';
 import { advance, repeat } from './loops.ts';

@@ -55,6 +55,24 @@ function readersOf(operations: readonly Operation[]): Map<Value, number[]> {
   return readers;
 }
 
+/** A group that nothing joins any more. */
+function closed(
+  { members, shape, target }: Open,
+  operations: readonly Operation[],
+  readers: ReadonlyMap<Value, readonly number[]>,
+  outputs: ReadonlySet<Value>,
+): Group {
+  const inside = new Set(members);
+  const isWritten = ({ into, partial, kind }: Operation): boolean =>
+    partial ||
+    kind === 'reduce' ||
+    outputs.has(into.root) ||
+    (readers.get(into.root) ?? []).some((reader) => !inside.has(reader));
+  const own = [...members].sort((a, b) => a - b).map((index) => operations[index]!);
+  const written = new Set(own.filter(isWritten).map(({ into }) => into.root));
+  return { operations: own, shape, reduced: reducedAxes(target, shape), written };
+}
+
 /** The groups of a program in an order in which they can run. */
 export function groupsOf({ operations, outputs }: Program): Group[] {
   const readers = readersOf(operations);
@@ -110,20 +128,5 @@ export function groupsOf({ operations, outputs }: Program): Group[] {
   const isOutput = new Set(outputs);
   return [...new Set(open as Open[])]
     .sort((a, b) => a.position - b.position)
-    .map((group) => {
-      const members = [...group.members].sort((a, b) => a - b);
-      const inside = new Set(members);
-      const written = members
-        .map((i) => operations[i]!)
-        .filter(({ into, partial, kind }) => {
-          const outside = (readers.get(into.root) ?? []).some((reader) => !inside.has(reader));
-          return partial || kind === 'reduce' || isOutput.has(into.root) || outside;
-        });
-      return {
-        operations: members.map((i) => operations[i]!),
-        shape: group.shape,
-        reduced: reducedAxes(group.target, group.shape),
-        written: new Set(written.map(({ into }) => into.root)),
-      };
-    });
+    .map((group) => closed(group, operations, readers, isOutput));
 }

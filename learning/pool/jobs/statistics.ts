@@ -3,7 +3,6 @@
  *   exact  of the very batch whose gradient the second exchange asks for: the same streams draw it again there
  *   local  of all its images, each in at least one batch
  */
-
 import { TacitError } from '../../../protocol/errors.ts';
 import type { Plan } from '../../../protocol/plan.ts';
 import type { NamedArrays } from '../../../protocol/tensors.ts';

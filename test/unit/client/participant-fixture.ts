@@ -1,5 +1,4 @@
 /** A participant under test: its options with a trainer that does as it is told, its events, and a way to wait for them. */
-
 import type { Trainer } from '../../../client/build-words.ts';
 import type { ParticipantEvent } from '../../../client/events.ts';
 import type { JoinOptions, JoinResult } from '../../../client/join-options.ts';
