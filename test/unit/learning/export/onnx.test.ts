@@ -10,7 +10,7 @@ import type { Plan } from '../../../../protocol/plan.ts';
 import type { NamedArrays, NDArray } from '../../../../protocol/tensors.ts';
 import { CLASSES, ENCODER_NAMES, imagesFor, planFor, weightsFor } from './plans.ts';
 
-const BATCHES = [1, 7, 20];
+const BATCHES = [1, 7, 64];
 
 let eager: Engine;
 beforeAll(async () => {
