@@ -33,17 +33,28 @@ function table(result: MainJobResult): string {
     const cells = result.labelsPerClass.map((_, i) => cell(result.rows[row], i)).join('');
     return `<tr${row.startsWith('federated') ? ' class="ours"' : ''}><td>${escapeHtml(labels[row])}</td>${cells}</tr>`;
   }).join('');
-  const gains = (over: Compared): string =>
-    result.differences[over]
-      .map(({ mean, overDraws, overDrawsAndImages }) => {
-        const errors = `(se ${percent(overDraws)}; ${percent(overDrawsAndImages)})`;
-        return `<td>${mean >= 0 ? '+' : ''}${percent(mean)} <small>${errors}</small></td>`;
-      })
-      .join('');
-  return `<table><thead><tr><th>test accuracy, % ± sd over draws</th>${head}</tr></thead><tbody>${body}
-<tr><td>gain of federated over scratch, paired</td>${gains('scratch')}</tr>
-<tr><td>difference of federated to centralised, paired</td>${gains('central')}</tr></tbody></table>
-<p class="note">se: standard error of the difference, over the label draws; then over draws and test images, which takes in the luck of a training.</p>`;
+  return `<table><thead><tr><th>test accuracy, % ± sd over draws</th>${head}</tr></thead><tbody>${body}</tbody></table>`;
+}
+
+const COMPARED: Readonly<Record<Compared, string>> = {
+  scratch: 'training from scratch',
+  fedavg: 'plain averaging',
+  central: 'centralised SSL',
+};
+
+/** How far ahead the federated row is of the others, and how sure that is. */
+function differences(result: MainJobResult): string {
+  const head = result.labelsPerClass.map((k) => `<th>${k} per class</th>`).join('');
+  const compared: Compared[] = result.strategy === 'fedavg' ? ['scratch', 'central'] : ['scratch', 'fedavg', 'central'];
+  const body = compared.map((over) => {
+    const cells = result.differences[over].map(({ mean, overDraws, overDrawsAndImages }) => {
+      const points = `${mean >= 0 ? '+' : '−'}${percent(Math.abs(mean))}`;
+      return `<td>${points} <small>± ${percent(overDraws)} (${percent(overDrawsAndImages)})</small></td>`;
+    });
+    return `<tr><td>${COMPARED[over]}</td>${cells.join('')}</tr>`;
+  });
+  return `<table><thead><tr><th>federated SSL + linear probe, points over</th>${head}</tr></thead><tbody>${body.join('')}</tbody></table>
+<p class="note">Paired by label draw and test image: mean ± its standard error over the draws (over draws and images, which takes in the luck of a training).</p>`;
 }
 
 function facts(result: MainJobResult): string {
@@ -96,7 +107,7 @@ export function renderReport(result: MainJobResult, planText: string): string {
 <title>Tacit: ${escapeHtml(result.dataset)}, ${result.rounds} rounds</title><style>${STYLE}</style></head>
 <body><main><h1>Tacit</h1><p class="motto">learned without labels, shared without showing</p>
 <dl class="facts">${facts(result)}</dl>
-<section><h2>What the labels were worth</h2>${table(result)}${quick}
+<section><h2>What the labels were worth</h2>${table(result)}${differences(result)}${quick}
 <p class="note">${escapeHtml(controlSentence(result))}</p>
 <p class="note">Accuracy on ${result.testImages} held-out images, touched once at the end. What was chosen, was chosen on a validation split of the training images:</p><ul class="note">${chosen}</ul></section>
 ${explanation(result)}

@@ -11,7 +11,7 @@ h1 { font-size:1.9rem; margin:0; letter-spacing:-.01em; } h2 { font-size:1.15rem
 .facts div, section { background:var(--card); border:1px solid var(--line); border-radius:12px; }
 .facts div { padding:.75rem 1rem; } .facts dt { color:var(--soft); font-size:.8rem; } .facts dd { margin:0; overflow-wrap:anywhere; font-size:1.15rem; font-weight:600; font-variant-numeric:tabular-nums; }
 section { padding:1.25rem 1.4rem; margin:0 0 1.25rem; overflow-x:auto; }
-table { border-collapse:collapse; width:100%; font-variant-numeric:tabular-nums; } th,td { padding:.45rem .6rem; text-align:right; border-bottom:1px solid var(--line); white-space:nowrap; }
+table + table { margin-top:1.25rem; } table { border-collapse:collapse; width:100%; font-variant-numeric:tabular-nums; } th,td { padding:.45rem .6rem; text-align:right; border-bottom:1px solid var(--line); white-space:nowrap; }
 th:first-child,td:first-child { text-align:left; white-space:normal; } thead th { color:var(--soft); font-weight:600; font-size:.85rem; }
 tr.ours td { font-weight:650; } td small { color:var(--soft); font-weight:400; }
 table.confusion td, table.confusion th { padding:.25rem .4rem; font-size:.85rem; } p.note { color:var(--soft); font-size:.9rem; margin:.75rem 0 0; } .chart { position:relative; height:320px; }
