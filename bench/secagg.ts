@@ -4,7 +4,7 @@
  * recovers the secrets, agrees on keys with the survivors for those who were lost, and takes the masks off. Sums are checked against
  * plain ones, every coordinate of them.
  * Left out of a sum: the masks that two survivors other than the measured one share, which cancel to the bit whoever adds them.
- * Flags: `--participants 10,50,100,200`, `--dimensions 1e5,1e6`, `--dropouts 0,0.1,0.3`, `--runs 31`.
+ * Flags: `--participants 10,50,100,200`, `--dimensions 1e5,1e6`, `--dropouts 0,0.1,0.3`, `--runs 101`.
  */
 import { createCipheriv } from 'node:crypto';
 import { parseArgs } from 'node:util';
@@ -167,7 +167,7 @@ export const run: Bench = async (args, { progress, signal }): Promise<BenchRepor
       participants: { type: 'string', default: '10,50,100,200' },
       dimensions: { type: 'string', default: '1e5,1e6' },
       dropouts: { type: 'string', default: '0,0.1,0.3' },
-      runs: { type: 'string', default: '31' },
+      runs: { type: 'string', default: '101' },
     },
   });
   settleMemory();
