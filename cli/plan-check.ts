@@ -4,6 +4,7 @@
  */
 import { stringify } from 'yaml';
 import { type StartingPoint, type WeightsReport, weightsLines } from '../learning/initial-weights.ts';
+import { augmentationOf, pretextOf } from '../learning/methods.ts';
 import { modelOf, parameterCount } from '../learning/model.ts';
 import { planBytesOf } from '../learning/run-folder.ts';
 import { scaleOf } from '../protocol/fixed-point.ts';
@@ -53,6 +54,12 @@ function warningsOf(plan: Plan, delta: SectionCheck): string[] {
   say(
     data.minExamples < training.batch,
     `data.minExamples: ${data.minExamples} is less than training.batch ${training.batch}, so a batch may hold an image more than once`,
+  );
+  const { views } = pretextOf(plan);
+  const varied = augmentationOf(plan).specs(plan.augmentation, data.shape, training.batch);
+  say(
+    views > 1 && Object.keys(varied).length === 0,
+    `augmentation: nothing in it varies, so the ${views} views of an image are the same, and ${plan.pretext.name} has nothing to learn from`,
   );
   say(
     training.schedule.warmupRounds >= rounds.count,

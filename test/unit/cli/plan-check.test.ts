@@ -8,6 +8,16 @@ const noised = (cohort: number) =>
     privacy: { mode: 'secagg+dp', clipNorm: 1, noiseMultiplier: 1, epsilon: 8, delta: 1e-5 },
   });
 
+test('views that are all the same are warned of, where the task compares views', async () => {
+  const warned = async (changes: Readonly<Record<string, unknown>>): Promise<string> =>
+    (await checkPlan({ plan: testPlan(changes) })).warnings.join('\n');
+  const still = { name: 'image' };
+  const simclr = { name: 'simclr' };
+  expect(await warned({ pretext: simclr, augmentation: still })).toMatch(/the 2 views of an image are the same/);
+  expect(await warned({ pretext: simclr, augmentation: { ...still, brightness: 0.2 } })).not.toMatch(/augmentation/);
+  expect(await warned({ pretext: { name: 'mae' }, augmentation: still })).not.toMatch(/augmentation/);
+});
+
 test('a cohort that is too small for its noise is warned of, a large one not', async () => {
   const warned = async (cohort: number): Promise<string> =>
     (await checkPlan({ plan: noised(cohort) })).warnings.join('\n');
