@@ -10,7 +10,7 @@ import { parseOverride } from '../cli/overrides.ts';
 import { bundledPlan, loadPlan } from '../cli/plan-file.ts';
 import type { BundledName } from '../learning/data/source.ts';
 import type { LabelCurve, ScoredCurve } from '../learning/evaluation/label-budget.ts';
-import { type PairedDifference, pairedDifferences } from '../learning/evaluation/paired-difference.ts';
+import type { PairedDifference } from '../learning/evaluation/paired-difference.ts';
 import { modelOf } from '../learning/model.ts';
 import { createPool } from '../learning/pool/pool.ts';
 import type { TrainingPool } from '../learning/pool/scheduler.ts';
@@ -21,7 +21,15 @@ import { controlOf, ownBatchesRow, pairedRow } from '../simulations/central-row.
 import { openExperiment } from '../simulations/experiment.ts';
 import { runFederation } from '../simulations/federation.ts';
 import { shardsOf } from '../simulations/main-job.ts';
-import { type Compared, type Partition, partitionName, type RowName } from '../simulations/result.ts';
+import {
+  type Compared,
+  type Differences,
+  differencesOf,
+  forCompared,
+  type Partition,
+  partitionName,
+  type RowName,
+} from '../simulations/result.ts';
 import { localRow, probeRow, type RowContext } from '../simulations/rows.ts';
 import { fineTunedRow, scratchRow } from '../simulations/supervised-rows.ts';
 import type { Bench, BenchIo } from './report.ts';
@@ -42,9 +50,6 @@ interface Result {
   /** Of the row `federated`. */
   readonly differences?: Differences;
 }
-
-/** Row `federated` less the others, per label count. */
-type Differences = Readonly<Record<Compared, readonly PairedDifference[]>>;
 
 /** A line for each quarter of a row. */
 function quarters(io: BenchIo, where: string): RowContext['onProgress'] {
@@ -129,9 +134,8 @@ function overSeeds(seeds: readonly PairedDifference[]): PairedDifference {
 function pooled(results: readonly Result[]): { partition: string; differences: Differences }[] {
   return PARTITIONS.map(partitionName).map((partition) => {
     const own = results.flatMap((r) => (r.partition === partition && r.differences ? [r.differences] : []));
-    const to = (row: Compared): PairedDifference[] =>
-      own[0]![row].map((_, i) => overSeeds(own.map((seed) => seed[row][i]!)));
-    return { partition, differences: { scratch: to('scratch'), fedavg: to('fedavg'), central: to('central') } };
+    const differences = forCompared((row) => own[0]![row].map((_, i) => overSeeds(own.map((seed) => seed[row][i]!))));
+    return { partition, differences };
   });
 }
 
@@ -158,8 +162,7 @@ export const run: Bench = async (args, io) => {
       for (const partition of PARTITIONS) {
         const context = contextFor(plan, experiment, pool, io, `seed ${seed}, ${partitionName(partition)}`);
         const rows = { ...common, ...(await partitionRows(context, partition)) } as Rows;
-        const to = (row: Compared): PairedDifference[] => pairedDifferences(rows.federated, rows[row]);
-        const differences = { scratch: to('scratch'), fedavg: to('fedavg'), central: to('central') };
+        const differences = differencesOf(rows);
         const name = partitionName(partition);
         for (const [row, { draws }] of Object.entries(rows) as [RowName, LabelCurve][]) {
           const { labelsPerClass } = experiment;

@@ -8,7 +8,6 @@ import { dirichletPartition, iidPartition, partitionMatrix } from '../learning/d
 import type { BundledName } from '../learning/data/source.ts';
 import type { EngineChoice } from '../learning/engine/engine.ts';
 import type { ProbeCurve } from '../learning/evaluation/label-budget.ts';
-import { pairedDifferences } from '../learning/evaluation/paired-difference.ts';
 import { modelOf } from '../learning/model.ts';
 import type { FineTuneCurve } from '../learning/pool/fine-tune-curve.ts';
 import type { TrainingPool } from '../learning/pool/scheduler.ts';
@@ -26,7 +25,7 @@ import { type FederationRun, participantIdentity, runFederation } from './federa
 import type { SimulationIo } from './io.ts';
 import { spentIn } from './privacy-spent.ts';
 import { renderReport } from './report/report.ts';
-import { type MainJobResult, type Partition, partitionName } from './result.ts';
+import { differencesOf, type MainJobResult, type Partition, partitionName } from './result.ts';
 import { roundWriter } from './round-writer.ts';
 import { embedSplits, localRow, probeRow, type RowContext } from './rows.ts';
 import { openPools } from './spare-time.ts';
@@ -135,13 +134,8 @@ async function judge(
     'penalty of the centralised probe': listed(labelsPerClass, central.penalties),
     'penalty on pixels': listed(labelsPerClass, pixels.penalties),
   };
-  const differences = {
-    scratch: pairedDifferences(federated, scratch),
-    fedavg: pairedDifferences(federated, fedavg ?? federated),
-    central: pairedDifferences(federated, central),
-  };
   const rows = { pixels, random, scratch, local, central, fedavg: fedavg ?? federated, federated, federatedFinetuned };
-  return { rows: strip(rows), differences, alone: local.alone, chosen, ...quality };
+  return { rows: strip(rows), differences: differencesOf(rows), alone: local.alone, chosen, ...quality };
 }
 
 /** The curves alone, without what was chosen for them. */

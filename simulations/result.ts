@@ -1,8 +1,8 @@
 /** What the main job measured, as plain data: the last line of `--json`, result.json and the report are made from it. */
 import type { BundledName } from '../learning/data/source.ts';
 import type { Confusion } from '../learning/evaluation/confusion.ts';
-import type { LabelCurve } from '../learning/evaluation/label-budget.ts';
-import type { PairedDifference } from '../learning/evaluation/paired-difference.ts';
+import type { LabelCurve, ScoredCurve } from '../learning/evaluation/label-budget.ts';
+import { type PairedDifference, pairedDifferences } from '../learning/evaluation/paired-difference.ts';
 import type { RoundSummary } from '../server/events.ts';
 import type { RunSpent } from './privacy-spent.ts';
 
@@ -21,6 +21,19 @@ export type RowName = (typeof ROWS)[number];
 
 /** The rows that `federated` is compared with, by label draw and test image. */
 export type Compared = Extract<RowName, 'scratch' | 'fedavg' | 'central'>;
+
+/** Row `federated` less each of these, on the same draws and test images, per label count. */
+export type Differences = Readonly<Record<Compared, readonly PairedDifference[]>>;
+
+/** One list of differences for each row that is compared with. */
+export const forCompared = (of: (row: Compared) => readonly PairedDifference[]): Differences => ({
+  scratch: of('scratch'),
+  fedavg: of('fedavg'),
+  central: of('central'),
+});
+
+export const differencesOf = (rows: Readonly<Record<Compared | 'federated', ScoredCurve>>): Differences =>
+  forCompared((row) => pairedDifferences(rows.federated, rows[row]));
 
 /** What each row is, in the words of the table; `rowLabels` knows better what `central` is. */
 const ROW_LABELS: Readonly<Record<RowName, string>> = {
@@ -95,8 +108,7 @@ export interface MainJobResult {
   readonly testImages: number;
   readonly labelsPerClass: readonly number[];
   readonly rows: Readonly<Record<RowName, LabelCurve>>;
-  /** Row `federated` less each of these, on the same draws and test images, per label count. */
-  readonly differences: Readonly<Record<Compared, readonly PairedDifference[]>>;
+  readonly differences: Differences;
   /** Accuracy of each participant's own encoder, had it trained alone, per label count. */
   readonly alone: readonly (readonly number[])[];
   /** What the row `central` trains on. */

@@ -16,6 +16,8 @@ import { STYLE } from './style.ts';
 const scriptJson = (value: unknown): string => JSON.stringify(value).replaceAll('<', '\\u003c');
 
 const percent = (x: number): string => (100 * x).toFixed(1);
+/** Of a difference, with its sign. */
+const points = (x: number): string => `${x >= 0 ? '+' : '−'}${percent(Math.abs(x))}`;
 const megabytes = (n: number): string => `${(n / 1e6).toFixed(1)} MB`;
 
 function chartSource(): string {
@@ -48,8 +50,7 @@ function differences(result: MainJobResult): string {
   const compared: Compared[] = result.strategy === 'fedavg' ? ['scratch', 'central'] : ['scratch', 'fedavg', 'central'];
   const body = compared.map((over) => {
     const cells = result.differences[over].map(({ mean, overDraws, overDrawsAndImages }) => {
-      const points = `${mean >= 0 ? '+' : '−'}${percent(Math.abs(mean))}`;
-      return `<td>${points} <small>± ${percent(overDraws)} (${percent(overDrawsAndImages)})</small></td>`;
+      return `<td>${points(mean)} <small>± ${percent(overDraws)} (${percent(overDrawsAndImages)})</small></td>`;
     });
     return `<tr><td>${COMPARED[over]}</td>${cells.join('')}</tr>`;
   });
@@ -74,12 +75,9 @@ function facts(result: MainJobResult): string {
 }
 
 /** Why the two federated rows differ, in words for whoever reads only this. */
-function explanation({ strategy, rows, labelsPerClass }: MainJobResult): string {
+function explanation({ strategy, differences, labelsPerClass }: MainJobResult): string {
   if (strategy !== 'shared-statistics') return '';
-  const difference = rows.federated.mean.map((mean, i) => {
-    const points = 100 * (mean - rows.fedavg.mean[i]!);
-    return `${points >= 0 ? '+' : '−'}${Math.abs(points).toFixed(1)} at ${labelsPerClass[i]}`;
-  });
+  const difference = differences.fedavg.map(({ mean }, i) => `${points(mean)} at ${labelsPerClass[i]}`);
   return `<section><h2>Why they share statistics</h2>
 <p>Learning without labels, an encoder must tell images apart. A participant that holds one or two classes and trains by itself pushes its own images apart, since it has no others;
 averaging ten such encoders does not undo it. The loss used here depends on everybody else’s images through one small matrix only, the mean correlation of the projected features.
