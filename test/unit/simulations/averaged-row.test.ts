@@ -10,7 +10,7 @@ describe('the plan of plain averaging', () => {
       rounds: { count: 200, cohort: 10, overSelection: 1 },
       privacy: { mode: 'secagg', clipNorm: 50, weights: 'examples', maxExamples: 400 },
     },
-    { steps: 1 },
+    { steps: 1, schedule: { name: 'cosine', warmupRounds: 80 } },
   );
   const averaged = averagedPlan(shared);
 
@@ -26,5 +26,10 @@ describe('the plan of plain averaging', () => {
     expect(averaged.strategy).toMatchObject({ name: 'fedavg' });
     expect(averaged.training.steps).toBeGreaterThan(1);
     expect(averaged.privacy.mode).toBe('sealed');
+  });
+
+  it('warms up over the same part of its rounds', () => {
+    expect(averaged.rounds.count).toBe(20);
+    expect(averaged.training.schedule).toEqual({ name: 'cosine', warmupRounds: 8 });
   });
 });
