@@ -119,19 +119,33 @@ function lead(differences: Differences, other: Compared): string {
   return `federated − ${other} ${points.join(' / ')}`;
 }
 
+interface OverSeeds extends PairedDifference {
+  /** Standard error over the seeds themselves, the only one that counts the luck of a training; null with one seed. */
+  readonly overSeeds: number | null;
+}
+
+/** Standard deviation over the square root of the number. */
+function standardError(values: readonly number[]): number | null {
+  const n = values.length;
+  const centre = mean(values);
+  return n < 2 ? null : Math.sqrt(values.reduce((sum, v) => sum + (v - centre) ** 2, 0) / (n - 1) / n);
+}
+
 /** Seeds are independent of each other: the mean of their differences, and its standard errors. */
-function overSeeds(seeds: readonly PairedDifference[]): PairedDifference {
+function overSeeds(seeds: readonly PairedDifference[]): OverSeeds {
   const error = (key: 'overDraws' | 'overDrawsAndImages'): number =>
     Math.sqrt(seeds.reduce((sum, seed) => sum + seed[key] ** 2, 0)) / seeds.length;
+  const means = seeds.map((seed) => seed.mean);
   return {
-    mean: mean(seeds.map((seed) => seed.mean)),
+    mean: mean(means),
     overDraws: error('overDraws'),
     overDrawsAndImages: error('overDrawsAndImages'),
+    overSeeds: standardError(means),
   };
 }
 
 /** Differences over all seeds, per partition. */
-function pooled(results: readonly Result[]): { partition: string; differences: Differences }[] {
+function pooled(results: readonly Result[]): { partition: string; differences: ReturnType<typeof forCompared<OverSeeds>> }[] {
   return PARTITIONS.map(partitionName).map((partition) => {
     const own = results.flatMap((r) => (r.partition === partition && r.differences ? [r.differences] : []));
     const differences = forCompared((row) => own[0]![row].map((_, i) => overSeeds(own.map((seed) => seed[row][i]!))));

@@ -26,7 +26,7 @@ export type Compared = Extract<RowName, 'scratch' | 'fedavg' | 'central'>;
 export type Differences = Readonly<Record<Compared, readonly PairedDifference[]>>;
 
 /** One list of differences for each row that is compared with. */
-export const forCompared = (of: (row: Compared) => readonly PairedDifference[]): Differences => ({
+export const forCompared = <T>(of: (row: Compared) => readonly T[]): Readonly<Record<Compared, readonly T[]>> => ({
   scratch: of('scratch'),
   fedavg: of('fedavg'),
   central: of('central'),
