@@ -55,7 +55,7 @@ function differences(result: MainJobResult): string {
     return `<tr><td>${COMPARED[over]}</td>${cells.join('')}</tr>`;
   });
   return `<table><thead><tr><th>federated SSL + linear probe, points over</th>${head}</tr></thead><tbody>${body.join('')}</tbody></table>
-<p class="note">Paired by label draw and test image: mean ± its standard error over the draws (over draws and images, which takes in the luck of a training).</p>`;
+<p class="note">Paired by label draw and test image: mean ± its standard error over the draws (over draws and images). A training has luck of its own besides, which one run does not show.</p>`;
 }
 
 function facts(result: MainJobResult): string {
