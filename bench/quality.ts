@@ -147,7 +147,7 @@ function overSeeds(seeds: readonly PairedDifference[]): OverSeeds {
 /** Differences over all seeds, per partition. */
 function pooled(
   results: readonly Result[],
-): { partition: string; differences: ReturnType<typeof forCompared<OverSeeds>> }[] {
+): { partition: string; differences: Readonly<Record<Compared, readonly OverSeeds[]>> }[] {
   return PARTITIONS.map(partitionName).map((partition) => {
     const own = results.flatMap((r) => (r.partition === partition && r.differences ? [r.differences] : []));
     const differences = forCompared((row) => own[0]![row].map((_, i) => overSeeds(own.map((seed) => seed[row][i]!))));
