@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { parseOverride } from '../cli/overrides.ts';
 import { bundledPlan, loadPlan } from '../cli/plan-file.ts';
 import type { BundledName } from '../learning/data/source.ts';
-import type { LabelCurve, ScoredCurve } from '../learning/evaluation/label-budget.ts';
+import { type LabelCurve, labelCurve, type ScoredCurve } from '../learning/evaluation/label-budget.ts';
 import type { PairedDifference } from '../learning/evaluation/paired-difference.ts';
 import { modelOf } from '../learning/model.ts';
 import { createPool } from '../learning/pool/pool.ts';
@@ -124,23 +124,16 @@ interface OverSeeds extends PairedDifference {
   readonly overSeeds: number | null;
 }
 
-/** Standard deviation over the square root of the number. */
-function standardError(values: readonly number[]): number | null {
-  const n = values.length;
-  const centre = mean(values);
-  return n < 2 ? null : Math.sqrt(values.reduce((sum, v) => sum + (v - centre) ** 2, 0) / (n - 1) / n);
-}
-
 /** Seeds are independent of each other: the mean of their differences, and its standard errors. */
 function overSeeds(seeds: readonly PairedDifference[]): OverSeeds {
   const error = (key: 'overDraws' | 'overDrawsAndImages'): number =>
     Math.sqrt(seeds.reduce((sum, seed) => sum + seed[key] ** 2, 0)) / seeds.length;
-  const means = seeds.map((seed) => seed.mean);
+  const { mean, sd } = labelCurve([seeds.map((seed) => seed.mean)]);
   return {
-    mean: mean(means),
+    mean: mean[0]!,
     overDraws: error('overDraws'),
     overDrawsAndImages: error('overDrawsAndImages'),
-    overSeeds: standardError(means),
+    overSeeds: seeds.length < 2 ? null : sd[0]! / Math.sqrt(seeds.length),
   };
 }
 
